@@ -1,0 +1,1 @@
+"""Benchmarks of Polyhead beside its peers; see README.md in this folder."""

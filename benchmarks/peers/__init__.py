@@ -1,0 +1,1 @@
+"""One module per system; each is run as its own process and prints one JSON line."""

@@ -1,0 +1,127 @@
+"""Masks: predicates over positions, never over tensor shapes.
+
+A position counts a sequence's tokens from 0; position -1 is an empty slot (padding), which no mask
+allows, as a key or as a query. Masks are small frozen values, combined with `&` and `|`; `prepare`
+turns one into tensors once per forward pass, shared by all layers.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+EMPTY = -1
+
+
+class Mask(ABC):
+    """A predicate: may the query at q_position see the key at k_position?"""
+
+    @abstractmethod
+    def allows(self, q_positions: Tensor, k_positions: Tensor) -> Tensor:
+        """q_positions [B,Q,1], k_positions [B,1,K] -> bool [B,Q,K] (broadcast)."""
+
+    def __and__(self, other: Mask) -> Mask:
+        return Both(self, other)
+
+    def __or__(self, other: Mask) -> Mask:
+        return Either(self, other)
+
+    def prepare(self, q_positions: Tensor, k_positions: Tensor) -> Allowed:
+        """Tensors of this mask for queries [B,Q] and keys [B,K] at these positions."""
+        q, k = q_positions[:, :, None], k_positions[:, None, :]
+        matrix = self.allows(q, k) & (q != EMPTY) & (k != EMPTY)
+        return Allowed(matrix[:, None], q_positions, k_positions)
+
+
+@dataclass(frozen=True)
+class Everything(Mask):
+    """Every filled slot sees every filled slot (encoders, encoder-decoder attention)."""
+
+    def allows(self, q_positions: Tensor, k_positions: Tensor) -> Tensor:
+        return torch.ones_like(q_positions != k_positions)
+
+
+@dataclass(frozen=True)
+class Causal(Mask):
+    """A query sees keys at its own position and before (decoders)."""
+
+    def allows(self, q_positions: Tensor, k_positions: Tensor) -> Tensor:
+        return k_positions <= q_positions
+
+
+@dataclass(frozen=True)
+class Both(Mask):
+    first: Mask
+    second: Mask
+
+    def allows(self, q_positions: Tensor, k_positions: Tensor) -> Tensor:
+        return self.first.allows(q_positions, k_positions) & self.second.allows(
+            q_positions, k_positions
+        )
+
+
+@dataclass(frozen=True)
+class Either(Mask):
+    first: Mask
+    second: Mask
+
+    def allows(self, q_positions: Tensor, k_positions: Tensor) -> Tensor:
+        return self.first.allows(q_positions, k_positions) | self.second.allows(
+            q_positions, k_positions
+        )
+
+
+class Allowed:
+    """A mask made into tensors: what every evaluation of one forward pass shares.
+
+    matrix: bool [B,1,Q,K] (or Q = 1 where all queries see the same), True where attention is
+    allowed; q_positions [B,Q]; k_positions [B,K].
+    """
+
+    def __init__(
+        self, matrix: Tensor, q_positions: Tensor, k_positions: Tensor, *, everything: bool = False
+    ):
+        self.matrix = matrix
+        self.q_positions = q_positions
+        self.k_positions = k_positions
+        self.everything = everything or bool(matrix.all())
+        self._additive: dict[torch.dtype, tuple[Tensor, Tensor | None]] = {}
+
+    @classmethod
+    def keys(cls, k_positions: Tensor) -> Allowed:
+        """Every query sees every filled key: k_positions [B,K] -> matrix [B,1,1,K].
+
+        The mask of encoders and of encoder-decoder attention. Queries in empty slots are not
+        zeroed: nobody reads what they compute.
+        """
+        filled = k_positions != EMPTY
+        return cls(filled[:, None, None], torch.zeros_like(k_positions[:, :1]), k_positions)
+
+    @classmethod
+    def whole(cls, q_positions: Tensor, k_positions: Tensor) -> Allowed:
+        """Every query sees every key, known without looking: a decoding step without padding."""
+        matrix = torch.ones(1, 1, 1, 1, dtype=torch.bool, device=q_positions.device)
+        return cls(matrix, q_positions, k_positions, everything=True)
+
+    def additive(self, dtype: torch.dtype) -> tuple[Tensor, Tensor | None]:
+        """(0 where allowed and -inf elsewhere [B,1,Q,K]; rows with nothing allowed [B,1,Q,1]).
+
+        Those empty rows are left at 0, so that no softmax divides by zero: whoever evaluates sets
+        their values to zero. They are None where there are none.
+        """
+        if dtype not in self._additive:
+            barred = ~self.matrix
+            empty = barred.all(dim=-1, keepdim=True)
+            bias = torch.zeros(self.matrix.shape, dtype=dtype, device=self.matrix.device)
+            bias.masked_fill_(barred & ~empty, float("-inf"))
+            self._additive[dtype] = (bias, empty if bool(empty.any()) else None)
+        return self._additive[dtype]
+
+
+def positions_of(lengths: Tensor, width: int) -> Tensor:
+    """Positions of right-padded rows: lengths [B] -> [B,width], 0 … length-1, then -1."""
+    positions = torch.arange(width, device=lengths.device).expand(len(lengths), width)
+    return positions.masked_fill(positions >= lengths[:, None], EMPTY)

@@ -1,0 +1,92 @@
+"""Multi-head attention (Vaswani et al. 2017, section 3.2.2), of a sequence to itself or another.
+
+    MultiHead(Q, K, V) = Concat(head_1, …, head_h) W_O
+    head_i = Attention(Q W_Q_i, K W_K_i, V W_V_i)
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from polyhead.attention.evaluations import attend
+from polyhead.attention.masks import Allowed
+from polyhead.attention.state import KeyValueCache, Memory
+
+
+def split_heads(x: Tensor, heads: int) -> Tensor:
+    """[B,T,E] -> [B,H,T,D], without a copy."""
+    rows, length, width = x.shape
+    return x.view(rows, length, heads, width // heads).transpose(1, 2)
+
+
+def join_heads(x: Tensor) -> Tensor:
+    """[B,H,T,D] -> [B,T,E]."""
+    return x.transpose(1, 2).flatten(2)
+
+
+def fused_projection(width: int, parts: int) -> nn.Linear:
+    """[..,E] -> [..,parts*E], each part started Xavier-uniform as if it stood alone."""
+    linear = nn.Linear(width, parts * width)
+    for weight in linear.weight.split(width):
+        nn.init.xavier_uniform_(weight)
+    nn.init.zeros_(linear.bias)
+    return linear
+
+
+class SelfAttention(nn.Module):
+    """Attention of a sequence to itself; queries, keys and values come from one product."""
+
+    def __init__(self, d_model: int, num_heads: int, *, scale_scores: bool = True, name: str = ""):
+        super().__init__()
+        self.num_heads = num_heads
+        self.head_width = d_model // num_heads
+        self.scale = self.head_width**-0.5 if scale_scores else 1.0
+        self.name = name
+        self.query_key_value = fused_projection(d_model, 3)
+        self.output = fused_projection(d_model, 1)
+
+    def forward(
+        self, x: Tensor, allowed: Allowed, cache: KeyValueCache | None = None
+    ) -> tuple[Tensor, KeyValueCache | None]:
+        """x [B,T,E], allowed over T queries and (cached + T) keys -> ([B,T,E], longer cache)."""
+        q, k, v = (split_heads(part, self.num_heads) for part in self._project(x))
+        if cache is not None:
+            cache = cache.append(k, v)
+            k, v = cache.filled()
+        values = attend(q, k, v, allowed, scale=self.scale, name=self.name)
+        return self.output(join_heads(values)), cache
+
+    def _project(self, x: Tensor) -> tuple[Tensor, ...]:
+        return self.query_key_value(x).chunk(3, dim=-1)
+
+    def empty_cache(self, rows: int, like: Tensor) -> KeyValueCache:
+        return KeyValueCache.empty(rows, self.num_heads, self.head_width, like)
+
+
+class CrossAttention(nn.Module):
+    """Attention of a sequence to another, the memory, whose keys and values are projected once.
+
+    Rows may be several to a memory (beams of one sentence, one after another): they are then seen
+    as further queries of that memory, which is never copied.
+    """
+
+    def __init__(self, d_model: int, num_heads: int, *, scale_scores: bool = True, name: str = ""):
+        super().__init__()
+        self.num_heads = num_heads
+        self.scale = (d_model // num_heads) ** -0.5 if scale_scores else 1.0
+        self.name = name
+        self.query = fused_projection(d_model, 1)
+        self.key_value = fused_projection(d_model, 2)
+        self.output = fused_projection(d_model, 1)
+
+    def remember(self, memory: Tensor) -> Memory:
+        """Project a memory [B,K,E] into keys and values."""
+        k, v = (split_heads(p, self.num_heads) for p in self.key_value(memory).chunk(2, dim=-1))
+        return Memory(k, v)
+
+    def forward(self, x: Tensor, memory: Memory, allowed: Allowed) -> Tensor:
+        """x [B*n,T,E], memory of B rows, allowed over (n*T) queries and K keys -> [B*n,T,E]."""
+        rows = len(memory.keys)
+        q = split_heads(self.query(x).view(rows, -1, x.shape[-1]), self.num_heads)
+        values = attend(q, memory.keys, memory.values, allowed, scale=self.scale, name=self.name)
+        return self.output(join_heads(values).view(x.shape))

@@ -1,0 +1,304 @@
+"""Recipes: what a YAML file may say, checked whole before anything is read or built.
+
+All problems are reported at once, each with its path and the nearest valid name.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+import yaml
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializeAsAny,
+    ValidationError,
+    ValidationInfo,
+    model_validator,
+)
+
+from polyhead import registry
+from polyhead.errors import PolyheadError, RecipeError, UsageError
+
+
+class Section(BaseModel):
+    """A part of a recipe: frozen, and closed to keys it does not know."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _resolve(value: str, info: ValidationInfo) -> str:
+    missing = [name for name in re.findall(r"\$\{(\w+)\}", value) if name not in os.environ]
+    if missing:
+        raise ValueError(f"the environment variable {missing[0]} is not set (path {value})")
+    path = Path(re.sub(r"\$\{(\w+)\}", lambda m: os.environ[m[1]], value)).expanduser()
+    folder = (info.context or {}).get("folder", Path())
+    return str((folder / path).resolve())
+
+
+DataPath = Annotated[str, AfterValidator(_resolve)]
+"""A file path: relative to the recipe's file, `~` and `${VARIABLE}` expanded, absolute once read."""
+
+
+class TokenizerConfig(Section):
+    kind: Literal["bpe", "char"] = "bpe"
+    vocab_size: int = Field(8000, ge=260, description="tokens; byte-level BPE needs at least 260")
+    shared: bool = Field(True, description="one vocabulary for both languages")
+    lowercase: bool = False
+
+
+class OptimizerConfig(Section):
+    kind: Literal["adam", "adamw"] = "adam"
+    lr: float = Field(0.0007, gt=0, description="the schedule's peak")
+    betas: tuple[float, float] = (0.9, 0.98)
+    eps: float = Field(1e-9, gt=0)
+    weight_decay: float = Field(0.0, ge=0)
+
+
+class ScheduleConfig(Section):
+    kind: Literal["noam", "cosine", "linear", "constant"] = "noam"
+    warmup_steps: int = Field(4000, ge=0)
+
+
+class EarlyStoppingConfig(Section):
+    metric: Literal["bleu", "chrf", "nll", "none"] = "nll"
+    patience: int = Field(8, ge=1, description="validations without a better value")
+
+
+class TrainingConfig(Section):
+    batch_tokens: int = Field(4096, ge=1, description="target tokens with padding, all devices")
+    max_steps: int | None = Field(None, ge=1)
+    max_minutes: float | None = Field(None, gt=0)
+    max_epochs: float | None = Field(None, gt=0)
+    accumulate: int = Field(1, ge=1)
+    clip: float | None = Field(1.0, gt=0)
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    threads: int | None = Field(None, ge=1)
+    label_smoothing: float = Field(0.1, ge=0, lt=1)
+    optimizer: OptimizerConfig = OptimizerConfig()
+    schedule: ScheduleConfig = ScheduleConfig()
+    validate_every: int = Field(1000, ge=1, description="steps")
+    log_every: int = Field(1, ge=1, description="steps between lines of metrics.jsonl")
+    keep: int = Field(3, ge=1, description="checkpoints")
+    average_last: int = Field(1, ge=1, description="checkpoints averaged into the final weights")
+    early_stopping: EarlyStoppingConfig = EarlyStoppingConfig()
+
+    @model_validator(mode="after")
+    def _ends(self) -> TrainingConfig:
+        if self.max_steps is None and self.max_minutes is None and self.max_epochs is None:
+            raise ValueError("say when to stop: max_steps, max_minutes or max_epochs")
+        return self
+
+
+class DecodingConfig(Section):
+    beam: int = Field(4, ge=1)
+    alpha: float = Field(0.6, ge=0, description="GNMT length penalty; 0 is none")
+    max_length: int | None = Field(None, ge=1, description="tokens; default: source length + 50")
+
+
+class Recipe(Section):
+    """A whole recipe; `model` and `data` are checked by the model kind and the task themselves."""
+
+    name: str = Field(pattern=r"^[\w.+-]+$")
+    seed: int = Field(1, ge=0)
+    task: str
+    model: SerializeAsAny[BaseModel]
+    data: SerializeAsAny[BaseModel]
+    tokenizer: TokenizerConfig = TokenizerConfig()
+    training: TrainingConfig
+    decoding: DecodingConfig = DecodingConfig()
+
+    def as_yaml(self) -> str:
+        """The recipe fully resolved: every default written out, paths absolute."""
+        return yaml.safe_dump(
+            self.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=100
+        )
+
+
+def load_recipe(source: str | Path | Mapping[str, Any], overrides: list[str] | None = None) -> Recipe:
+    """Read a recipe from a path, a shipped name or a mapping; apply `key=value` overrides; check it.
+
+    Raises RecipeError with every problem found.
+    """
+    if isinstance(source, Mapping):
+        raw, folder, where = dict(source), Path(), "recipe"
+    else:
+        path = find_recipe(source)
+        raw, folder, where = _read_yaml(path), path.parent, str(path)
+    for text in overrides or []:
+        _override(raw, text)
+    return _check(raw, folder.resolve(), where)
+
+
+def shipped_recipes() -> dict[str, Path]:
+    """The recipes that come with Polyhead, by name."""
+    here = Path(__file__).parent
+    places = (here / "recipes", here.parent.parent / "recipes")  # installed, or a source tree
+    return {p.stem: p for place in places if place.is_dir() for p in sorted(place.glob("*.yaml"))}
+
+
+def find_recipe(source: str | Path) -> Path:
+    """The file of a recipe given as a path or a shipped name; raises UsageError with near names."""
+    path = Path(source)
+    if path.is_file():
+        return path
+    shipped = shipped_recipes()
+    if str(source) in shipped:
+        return shipped[str(source)]
+    near = get_close_matches(path.stem, shipped, 1)
+    hint = f" Did you mean the shipped recipe {near[0]!r}?" if near else ""
+    raise UsageError(
+        f"no recipe {str(source)!r}: neither a file nor a shipped name "
+        f"(`polyhead recipes` lists those).{hint}"
+    )
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise RecipeError(str(path), [f"not valid YAML: {error}"]) from None
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}") from None
+    if not isinstance(raw, dict):
+        raise RecipeError(str(path), ["a recipe is a mapping (key: value lines)"])
+    return raw
+
+
+def _override(raw: dict[str, Any], text: str) -> None:
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise UsageError(f"{text!r} is not key=value (for example training.max_steps=100)")
+    *parents, last = key.strip().split(".")
+    place: Any = raw
+    for part in parents:
+        if isinstance(place, list):
+            place = place[_index(part, place, key)]
+        else:
+            if not isinstance(place.get(part), dict | list):
+                place[part] = {}
+            place = place[part]
+    parsed = yaml.safe_load(value) if value else None
+    if isinstance(place, list):
+        place[_index(last, place, key)] = parsed
+    else:
+        place[last] = parsed
+
+
+def _index(part: str, place: list[Any], key: str) -> int:
+    if part.isdecimal() and int(part) < len(place):
+        return int(part)
+    raise UsageError(f"{key}: {part!r} is not a position in a list of {len(place)}")
+
+
+def _check(raw: dict[str, Any], folder: Path, where: str) -> Recipe:
+    """Check each section by its own schema, so that every problem of every section is listed."""
+    problems: list[str] = []
+    raw = dict(raw)
+    context = {"folder": folder}
+    for key, room, schema, chooser in (
+        ("model", "models", "Config", lambda: _kind(raw.get("model"))),
+        ("data", "tasks", "Data", lambda: raw.get("task")),
+    ):
+        name = chooser()
+        if name is None:
+            continue  # the outer schema says that it is missing
+        try:
+            section = getattr(registry.find(room, name), schema)
+        except UsageError as error:
+            problems.append(f"{'model.kind' if key == 'model' else 'task'}: {error}")
+            raw[key] = BaseModel()
+            continue
+        try:
+            raw[key] = section.model_validate(raw.get(key, {}), context=context)
+        except ValidationError as error:
+            problems += _problems(error, section, key)
+            raw[key] = BaseModel()
+    try:
+        recipe = Recipe.model_validate(raw, context=context)
+    except ValidationError as error:
+        problems += _problems(error, Recipe, "")
+    if problems:
+        raise RecipeError(where, problems)
+    return recipe
+
+
+def _kind(model: Any) -> str | None:
+    return model.get("kind") if isinstance(model, dict) else None
+
+
+def _problems(error: ValidationError, schema: type[BaseModel], prefix: str) -> Iterator[str]:
+    for item in error.errors():
+        location = [p for p in item["loc"] if p not in ("function-after", "function-before")]
+        path = ".".join(str(p) for p in ([prefix] if prefix else []) + location)
+        if item["type"] == "extra_forbidden":
+            yield f"{path}: unknown key{_suggest(schema, location)}"
+        elif item["type"] == "missing":
+            if prefix == "" and path == "model.kind":
+                continue
+            yield f"{path}: missing"
+        else:
+            message = item["msg"].removeprefix("Value error, ")
+            message = message[0].lower() + message[1:]
+            shown = "" if isinstance(item["input"], dict | list) else f" (found {item['input']!r})"
+            yield f"{path}: {message}{shown}" if path else message
+
+
+def _suggest(schema: type[BaseModel], location: list[Any]) -> str:
+    """The nearest valid key at the same place, else the same key's right place elsewhere."""
+    *parents, wrong = [str(p) for p in location]
+    here = _fields_at(schema, [p for p in parents if not p.isdecimal()])
+    near = get_close_matches(wrong, here, 1, cutoff=0.6)
+    if near:
+        return f"; did you mean {near[0]!r}?"
+    elsewhere = [path for path in _all_paths(Recipe) if path.rsplit(".", 1)[-1] == wrong]
+    if elsewhere:
+        return f"; did you mean {elsewhere[0]}?"
+    return f"; valid here: {', '.join(here)}" if here else ""
+
+
+def _fields_at(schema: type[BaseModel], parents: list[str]) -> list[str]:
+    for parent in parents:
+        field = schema.model_fields.get(parent)
+        inner = _section_of(field.annotation) if field else None
+        if inner is None:
+            continue  # a list's or union's own step in the path
+        schema = inner
+    return list(schema.model_fields)
+
+
+def _section_of(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((s for a in get_args(annotation) if (s := _section_of(a))), None)
+
+
+def _all_paths(schema: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    for name, field in schema.model_fields.items():
+        yield prefix + name
+        inner = _section_of(field.annotation)
+        if inner is not None and inner is not BaseModel:
+            yield from _all_paths(inner, f"{prefix}{name}.")
+
+
+def diff(old: Recipe, new: Recipe) -> list[str]:
+    """Where two recipes differ, a line each: `path: old -> new`."""
+    return list(_diff(old.model_dump(mode="json"), new.model_dump(mode="json"), ""))
+
+
+def _diff(old: Any, new: Any, path: str) -> Iterator[str]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in [*old, *(k for k in new if k not in old)]:
+            yield from _diff(old.get(key), new.get(key), f"{path}.{key}" if path else key)
+    elif old != new:
+        yield f"{path}: {old!r} -> {new!r}"
+
+
+__all__ = ["PolyheadError", "Recipe", "Section", "diff", "find_recipe", "load_recipe"]

@@ -1,0 +1,1 @@
+"""From files a person has to examples a model takes; knows no models."""

@@ -1,0 +1,92 @@
+"""Token ids of many sentence pairs, packed, and the batches made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from polyhead.attention.masks import positions_of
+
+
+class Ragged:
+    """Rows of different lengths in one array: 4 bytes a token, however many rows."""
+
+    def __init__(self, rows: Sequence[Sequence[int]]):
+        self.lengths: NDArray[np.int64] = np.fromiter((len(r) for r in rows), np.int64, len(rows))
+        self.starts = np.concatenate([[0], np.cumsum(self.lengths)])
+        self.values: NDArray[np.int32] = np.fromiter(
+            (token for row in rows for token in row), np.int32, int(self.starts[-1])
+        )
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def __getitem__(self, index: int) -> NDArray[np.int32]:
+        return self.values[self.starts[index] : self.starts[index + 1]]
+
+    def take(self, keep: NDArray[np.int64]) -> Ragged:
+        """The rows at these indices."""
+        return Ragged([self[i] for i in keep])  # type: ignore[misc]
+
+    def padded(self, indices: Sequence[int], fill: int) -> tuple[Tensor, Tensor]:
+        """Rows as one tensor [B,max length], right-padded, and their lengths [B]."""
+        lengths = self.lengths[indices]
+        width = int(lengths.max())
+        block = np.full((len(indices), width), fill, np.int64)
+        block[np.arange(width) < lengths[:, None]] = np.concatenate([self[i] for i in indices])
+        return torch.from_numpy(block), torch.from_numpy(lengths)
+
+
+@dataclass(frozen=True)
+class PairBatch:
+    """Teacher-forcing tensors of B pairs; positions are -1 in padding.
+
+    source [B,S] ends with `</s>`; inputs [B,T] start with `<pad>`; labels [B,T] end with `</s>`.
+    """
+
+    source: Tensor
+    source_positions: Tensor
+    inputs: Tensor
+    positions: Tensor
+    labels: Tensor
+    indices: NDArray[np.int64]
+
+    @property
+    def tokens(self) -> int:
+        """Target tokens that count, padding left out."""
+        return int((self.positions >= 0).sum())
+
+
+@dataclass
+class PairExamples:
+    """Sources and targets as ids, each ending with `</s>`."""
+
+    sources: Ragged
+    targets: Ragged
+    source_pad: int
+    target_pad: int
+
+    def __len__(self) -> int:
+        return len(self.sources)
+
+    def batch(self, indices: NDArray[np.int64]) -> PairBatch:
+        """The batch of these examples, in this order."""
+        source, source_lengths = self.sources.padded(indices.tolist(), self.source_pad)
+        labels, lengths = self.targets.padded(indices.tolist(), self.target_pad)
+        positions = positions_of(lengths, labels.shape[1])
+        inputs = torch.full_like(labels, self.target_pad)
+        inputs[:, 1:] = labels[:, :-1]
+        inputs.masked_fill_(positions < 0, self.target_pad)
+        return PairBatch(
+            source,
+            positions_of(source_lengths, source.shape[1]),
+            inputs,
+            positions,
+            labels,
+            indices,
+        )

@@ -1,0 +1,161 @@
+"""Text to token ids and back: trained here, saved as one `tokenizer.json`, raw text in and out.
+
+Ids: 0 is `</s>` (end), 1 `<unk>`, the pieces follow, and the last id is `<pad>`, which also starts
+the decoder: Marian's layout, so that a run can be written as a Marian directory. Hangul syllables
+are never decomposed: text is normalised to NFC.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import tokenizers as hf
+from tokenizers import decoders, models, normalizers, pre_tokenizers, trainers
+
+from polyhead.config import TokenizerConfig
+from polyhead.errors import DataError, RunError
+from polyhead.files import write_atomically
+
+END, UNKNOWN, PAD = "</s>", "<unk>", "<pad>"
+END_ID, UNKNOWN_ID = 0, 1
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """How a text is cut: readable pieces, their ids, and the pieces that are unknown."""
+
+    tokens: list[str]
+    ids: list[int]
+    unknown: list[str]
+
+
+class Tokenizer:
+    """A trained tokenizer. `encode` adds no special tokens; `decode` drops them."""
+
+    def __init__(self, inner: hf.Tokenizer):
+        self.inner = inner
+        self.size = inner.get_vocab_size()
+        self.pad_id = self.size - 1
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids of one line of text."""
+        return list(self.inner.encode(text, add_special_tokens=False).ids)
+
+    def encode_all(self, texts: Sequence[str]) -> list[list[int]]:
+        """Token ids of many lines, in parallel."""
+        encodings = self.inner.encode_batch_fast(list(texts), add_special_tokens=False)
+        return [encoding.ids for encoding in encodings]
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """The text of token ids, on one line."""
+        return " ".join(self.inner.decode(list(ids), skip_special_tokens=True).split())
+
+    def decode_all(self, rows: Sequence[Sequence[int]]) -> list[str]:
+        """The texts of many rows of ids, in parallel."""
+        texts = self.inner.decode_batch([list(row) for row in rows], skip_special_tokens=True)
+        return [" ".join(text.split()) for text in texts]
+
+    def labels(self, ids: Sequence[int]) -> list[str]:
+        """A readable label per id, `▁` for a leading space; parts of a character are shown as …"""
+        return [self._label(i) for i in ids]
+
+    def _label(self, token_id: int) -> str:
+        if token_id in (END_ID, UNKNOWN_ID, self.pad_id):
+            return str(self.inner.id_to_token(token_id))
+        text = self.inner.decode([token_id], skip_special_tokens=False)
+        piece = str(self.inner.id_to_token(token_id))
+        if "\ufffd" in text:
+            return "…"
+        if piece.startswith("Ġ") and not text.startswith(" "):
+            text = " " + text
+        return text.replace(" ", "▁") or piece
+
+    def explain(self, text: str) -> Explanation:
+        """Tokens, ids and unknown characters of a text."""
+        encoding = self.inner.encode(text, add_special_tokens=False)
+        normal = self.inner.normalizer.normalize_str(text) if self.inner.normalizer else text
+        unknown = [
+            normal[start:end]
+            for i, (start, end) in zip(encoding.ids, encoding.offsets, strict=True)
+            if i == UNKNOWN_ID
+        ]
+        return Explanation(self.labels(encoding.ids), list(encoding.ids), unknown)
+
+    def save(self, path: Path) -> None:
+        """Write `tokenizer.json`."""
+        write_atomically(path, lambda temporary: self.inner.save(str(temporary)))
+
+    @classmethod
+    def load(cls, path: Path) -> Tokenizer:
+        """Read `tokenizer.json`; raises RunError if it is missing or not a tokenizer."""
+        try:
+            return cls(hf.Tokenizer.from_file(str(path)))
+        except Exception as error:  # the library raises bare Exception for anything
+            raise RunError(f"{path} is missing or not a tokenizer file ({error})") from None
+
+
+def train(config: TokenizerConfig, texts: Iterable[str]) -> Tokenizer:
+    """Train a tokenizer on lines of text; raises DataError if there is no text."""
+    counted = _Counted(texts)
+    inner = _TRAINERS[config.kind](config, counted)
+    if counted.characters == 0:
+        raise DataError("there is no text to train a tokenizer on: every line is empty")
+    inner.normalizer = _normalizer(config)
+    inner.add_special_tokens([PAD])
+    return Tokenizer(inner)
+
+
+class _Counted:
+    def __init__(self, texts: Iterable[str]):
+        self.texts = texts
+        self.characters = 0
+
+    def __iter__(self) -> Iterator[str]:
+        for text in self.texts:
+            self.characters += len(text)
+            yield text
+
+
+def _normalizer(config: TokenizerConfig) -> normalizers.Normalizer:
+    steps: list[normalizers.Normalizer] = [normalizers.NFC()]
+    if config.lowercase:
+        steps.append(normalizers.Lowercase())
+    return normalizers.Sequence(steps)
+
+
+def _train_bpe(config: TokenizerConfig, texts: Iterable[str]) -> hf.Tokenizer:
+    """Byte-level BPE (Sennrich et al. 2016; bytes as in GPT-2): no text is ever unknown."""
+    inner = hf.Tokenizer(models.BPE())
+    inner.normalizer = _normalizer(config)
+    inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+    inner.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=config.vocab_size - 1,  # the pad token comes last
+        special_tokens=[END, UNKNOWN],
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        show_progress=False,
+    )
+    inner.train_from_iterator(texts, trainer)
+    return inner
+
+
+def _train_char(config: TokenizerConfig, texts: Iterable[str]) -> hf.Tokenizer:
+    """One token per character; characters not seen in training are unknown."""
+    inner = hf.Tokenizer(models.BPE(unk_token=UNKNOWN))
+    inner.normalizer = _normalizer(config)
+    inner.pre_tokenizer = pre_tokenizers.Split("", "isolated")
+    inner.decoder = decoders.Fuse()
+    trainer = trainers.BpeTrainer(
+        vocab_size=config.vocab_size - 1,
+        special_tokens=[END, UNKNOWN],
+        limit_alphabet=config.vocab_size - 3,
+        max_token_length=1,
+        show_progress=False,
+    )
+    inner.train_from_iterator(texts, trainer)
+    return inner
+
+
+_TRAINERS = {"bpe": _train_bpe, "char": _train_char}

@@ -1,0 +1,110 @@
+"""Many sources through an encoder-decoder, in batches of similar length, put back in order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from polyhead.attention.masks import positions_of
+from polyhead.data.batching import by_length
+from polyhead.data.examples import Ragged
+from polyhead.data.tokenizers import END_ID, UNKNOWN_ID, Tokenizer
+from polyhead.decoding.constraints import all_of, begin_with, no_repeat
+from polyhead.decoding.sampling import Sampler
+from polyhead.decoding.search import Hypothesis, Vocabulary, beam_search, one_by_one
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to decode; `extra_length` tokens beyond the source's are allowed (the paper's 50)."""
+
+    beam: int = 4
+    alpha: float = 0.6
+    max_length: int | None = None
+    extra_length: int = 50
+    sampler: Sampler | None = None
+    prefix: tuple[int, ...] = ()
+    no_repeat_ngram: int = 0
+    batch_tokens: int = 4096
+    copies: int = 1  # samples per source
+
+
+@torch.inference_mode()
+def translate_ids(
+    model: nn.Module,
+    sources: Sequence[NDArray[np.int32]],
+    target: Tokenizer,
+    options: Options,
+    progress: Callable[[int], None] = lambda done: None,
+) -> list[list[Hypothesis]]:
+    """The hypotheses, best first, of each source (ids that end with `</s>`), in input order.
+
+    A source of `</s>` alone is empty and gets no hypothesis. `progress` hears sources done.
+    """
+    results: list[list[Hypothesis]] = [[] for _ in sources]
+    filled = [i for i, source in enumerate(sources) if len(source) > 1]
+    progress(len(sources) - len(filled))
+    if not filled:
+        return results
+    ragged = Ragged([sources[i] for i in filled])  # type: ignore[misc]
+    vocabulary = Vocabulary(target.pad_id, END_ID, (UNKNOWN_ID, target.pad_id))
+    per_row = options.beam if options.sampler is None else options.copies
+    for indices in by_length(ragged.lengths, max(1, options.batch_tokens // per_row)):
+        found = _decode(model, ragged, indices, vocabulary, options)
+        for index, hypotheses in zip(indices.tolist(), found, strict=True):
+            results[filled[index]] = hypotheses
+        progress(len(indices))
+    return results
+
+
+def _decode(
+    model: nn.Module,
+    sources: Ragged,
+    indices: NDArray[np.int64],
+    vocabulary: Vocabulary,
+    options: Options,
+) -> list[list[Hypothesis]]:
+    source, lengths = sources.padded(indices.tolist(), END_ID)
+    limits = lengths + options.extra_length
+    if options.max_length is not None:
+        limits = limits.clamp(max=options.max_length)
+    config_limit = getattr(getattr(model, "config", None), "max_length", None)
+    if config_limit is not None:
+        limits = limits.clamp(max=config_limit)
+    state = model.begin(source, positions_of(lengths, source.shape[1]))  # type: ignore[operator]
+    restrictions = []
+    if options.no_repeat_ngram:
+        restrictions.append(no_repeat(options.no_repeat_ngram))
+    if options.prefix:
+        restrictions.append(begin_with(options.prefix))
+    restrict = all_of(restrictions)
+    step = model.step
+    if options.sampler is None and options.beam > 1:
+        return beam_search(
+            step,  # type: ignore[arg-type]
+            state,
+            limits,
+            vocabulary,
+            beam=options.beam,
+            alpha=options.alpha,
+            restrict=restrict,
+        )
+    if options.copies > 1:
+        rows = torch.arange(len(indices)).repeat_interleave(options.copies)
+        state, limits = state.select(rows, rows), limits[rows]
+    flat = one_by_one(
+        step,  # type: ignore[arg-type]
+        state,
+        limits,
+        vocabulary,
+        choose=options.sampler,
+        restrict=restrict,
+        alpha=options.alpha,
+    )
+    groups = [flat[i : i + options.copies] for i in range(0, len(flat), options.copies)]
+    return [sorted(group, key=lambda h: -h.score) for group in groups]

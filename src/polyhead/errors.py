@@ -1,0 +1,50 @@
+"""Every error a user can cause; each says what was found, what was needed and what to do."""
+
+from __future__ import annotations
+
+
+class PolyheadError(Exception):
+    """Root of all errors Polyhead raises on purpose; the command line prints it and exits 1."""
+
+    exit_code = 1
+
+
+class UsageError(PolyheadError):
+    """The command or call itself is wrong; the command line exits 2."""
+
+    exit_code = 2
+
+
+class RecipeError(UsageError):
+    """A recipe has problems: all of them are listed, each with its path and a nearest valid name."""
+
+    def __init__(self, where: str, problems: list[str]):
+        self.problems = problems
+        count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+        super().__init__(f"{where}: {count}\n" + "\n".join(f"  - {p}" for p in problems))
+
+
+class DataError(PolyheadError):
+    """A data file is missing, unreadable or not what the recipe says it is."""
+
+
+class RunError(PolyheadError):
+    """A run folder is missing, damaged, or of another format version than this program's."""
+
+
+class CheckpointError(RunError):
+    """A checkpoint's files do not match their checksums, or none can be used."""
+
+
+class TrainingError(PolyheadError):
+    """Training cannot go on: a loss that is not a number, memory that does not suffice, …"""
+
+
+class MissingExtraError(PolyheadError):
+    """A feature needs an optional package that is not installed."""
+
+    def __init__(self, feature: str, package: str, extra: str):
+        super().__init__(
+            f"{feature} needs the package {package}, which is not installed. "
+            f"Install it with: pip install 'polyhead[{extra}]'"
+        )

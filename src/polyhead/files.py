@@ -1,0 +1,173 @@
+"""Files written so that a crash leaves the old one or the new one, never half of either."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO, Any
+
+from polyhead.errors import DataError, RunError
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _sync_file(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
+    """Let `write` fill a temporary file beside `path`, sync it, and rename it into place.
+
+    Raises RunError (nothing lost: the old file stands) where the disk is full or refuses.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        write(temporary)
+        _sync_file(temporary)
+        temporary.replace(path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise cannot_write(path, error) from error
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8 text atomically."""
+    write_atomically(path, lambda temporary: _write_plain(temporary, text))
+
+
+def _write_plain(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a JSON document atomically, readable by a person."""
+    write_text(path, json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+
+
+def write_folder(path: Path, fill: Callable[[Path], None]) -> None:
+    """Let `fill` write a temporary folder, add checksums, sync all of it, and rename it into place.
+
+    Raises RunError where the disk is full or refuses; what stood before still stands.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    try:
+        temporary.mkdir(parents=True)
+        fill(temporary)
+        sums = {file.name: sha256(file) for file in sorted(temporary.iterdir())}
+        _write_plain(temporary / "checksums.json", json.dumps(sums, indent=2) + "\n")
+        for file in temporary.iterdir():
+            _sync_file(file)
+        _sync_folder(temporary)
+        if path.exists():
+            shutil.rmtree(path)
+        temporary.replace(path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise cannot_write(path, error) from error
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+
+
+def folder_faults(path: Path) -> list[str]:
+    """What is wrong with a folder made by `write_folder`, a line each; empty when all sums match."""
+    listing = path / "checksums.json"
+    try:
+        sums = json.loads(listing.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return [f"{listing} is missing or unreadable"]
+    faults = []
+    for name, expected in sums.items():
+        file = path / name
+        if not file.is_file():
+            faults.append(f"{file} is missing")
+        elif sha256(file) != expected:
+            faults.append(f"{file} does not match its checksum (truncated or changed)")
+    return faults
+
+
+def cannot_write(path: Path, error: OSError) -> RunError:
+    """The error for a write the system refused, with the free space when it is a full disk."""
+    folder = path.parent
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free
+    return RunError(
+        f"cannot write {path}: {error.strerror or error} ({free / 2**20:,.0f} MiB free there). "
+        "What was saved before is untouched; free some space or choose another folder, then go on."
+    )
+
+
+def sha256(path: Path) -> str:
+    """Hexadecimal SHA-256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def open_bytes(path: Path) -> IO[bytes]:
+    """Open a plain or gzip-compressed file for reading bytes; raises DataError if it cannot."""
+    try:
+        file = path.open("rb")
+    except IsADirectoryError:
+        raise DataError(f"{path} is a folder; a file is needed") from None
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file{_neighbour(path)}") from None
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror}") from None
+    magic = file.read(2)
+    file.seek(0)
+    return gzip.open(file, "rb") if magic == b"\x1f\x8b" else file  # type: ignore[return-value]
+
+
+def _neighbour(path: Path) -> str:
+    from difflib import get_close_matches
+
+    if not path.parent.is_dir():
+        return f" (its folder {path.parent} does not exist either)"
+    near = get_close_matches(path.name, [p.name for p in path.parent.iterdir()], 1)
+    return f"; did you mean {path.parent / near[0]}?" if near else ""
+
+
+def read_lines(path: Path) -> Iterator[str]:
+    """The lines of a UTF-8 text file (plain or .gz) without line ends; a BOM is dropped.
+
+    Only "\\n" (with an optional "\\r" before it) ends a line, as in `wc -l`: other Unicode line
+    separators are text. Raises DataError with file and line for invalid UTF-8.
+    """
+    with open_bytes(path) as file:
+        yield from decode_lines(file, str(path))
+
+
+def decode_lines(file: IO[bytes], name: str) -> Iterator[str]:
+    """As `read_lines`, from an open binary stream called `name` in errors."""
+    try:
+        for number, raw in enumerate(file, start=1):
+            try:
+                line = raw.decode("utf-8-sig" if number == 1 else "utf-8")
+            except UnicodeDecodeError as error:
+                raise DataError(
+                    f"{name}, line {number}: not valid UTF-8 (byte 0x{raw[error.start]:02x} at "
+                    f"column {error.start + 1}). Convert the file, for example: "
+                    f"iconv -f EUC-KR -t UTF-8 {name} > converted.txt"
+                ) from None
+            yield line.removesuffix("\n").removesuffix("\r")
+    except (gzip.BadGzipFile, EOFError, OSError) as error:
+        raise DataError(f"{name}: cannot be read to its end ({error})") from None

@@ -1,0 +1,1 @@
+"""The bricks models are laid from; they know tensors and plain keyword arguments only."""

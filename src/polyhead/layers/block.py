@@ -1,0 +1,103 @@
+"""Transformer blocks: sub-layers, each inside a residual connection and a layer norm."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+from torch import Tensor, nn
+
+from polyhead.attention.masks import Allowed
+from polyhead.attention.multihead import CrossAttention, SelfAttention
+from polyhead.attention.state import KeyValueCache, Memory
+from polyhead.layers.dropout import Dropout
+from polyhead.layers.feedforward import FeedForward
+
+NormPlace = Literal["post", "pre"]
+
+
+class Residual(nn.Module):
+    """post: norm(x + dropout(f(x))), the paper's; pre: x + dropout(f(norm(x)))."""
+
+    def __init__(self, d_model: int, dropout: float, norm: NormPlace):
+        super().__init__()
+        self.norm = nn.LayerNorm(d_model)
+        self.dropout = Dropout(dropout)
+        self.pre = norm == "pre"
+
+    def forward(self, x: Tensor, sublayer: Callable[[Tensor], Tensor]) -> Tensor:
+        if self.pre:
+            return self.dropout.add(x, sublayer(self.norm(x)))
+        return self.norm(self.dropout.add(x, sublayer(x)))
+
+
+class EncoderBlock(nn.Module):
+    """Self-attention, then feed-forward (Vaswani et al. 2017, section 3.1)."""
+
+    def __init__(
+        self,
+        *,
+        d_model: int,
+        d_ff: int,
+        dropout: float,
+        norm: NormPlace,
+        num_heads: int,
+        scale_scores: bool,
+        name: str,
+    ):
+        super().__init__()
+        self.attention = SelfAttention(d_model, num_heads, scale_scores=scale_scores, name=name)
+        self.attention_residual = Residual(d_model, dropout, norm)
+        self.feedforward = FeedForward(d_model, d_ff)
+        self.feedforward_residual = Residual(d_model, dropout, norm)
+
+    def forward(self, x: Tensor, allowed: Allowed) -> Tensor:
+        """x [B,T,E] -> [B,T,E]."""
+        x = self.attention_residual(x, lambda y: self.attention(y, allowed)[0])
+        return self.feedforward_residual(x, self.feedforward)
+
+
+class DecoderBlock(nn.Module):
+    """Self-attention, attention to the encoder's memory, then feed-forward."""
+
+    def __init__(
+        self,
+        *,
+        d_model: int,
+        d_ff: int,
+        dropout: float,
+        norm: NormPlace,
+        num_heads: int,
+        scale_scores: bool,
+        name: str,
+    ):
+        super().__init__()
+        self.attention = SelfAttention(
+            d_model, num_heads, scale_scores=scale_scores, name=f"{name}.self"
+        )
+        self.attention_residual = Residual(d_model, dropout, norm)
+        self.cross = CrossAttention(
+            d_model, num_heads, scale_scores=scale_scores, name=f"{name}.cross"
+        )
+        self.cross_residual = Residual(d_model, dropout, norm)
+        self.feedforward = FeedForward(d_model, d_ff)
+        self.feedforward_residual = Residual(d_model, dropout, norm)
+
+    def forward(
+        self,
+        x: Tensor,
+        allowed: Allowed,
+        memory: Memory,
+        memory_allowed: Allowed,
+        cache: KeyValueCache | None = None,
+    ) -> tuple[Tensor, KeyValueCache | None]:
+        """x [B,T,E] and this layer's memory and cache -> ([B,T,E], longer cache)."""
+
+        def attend(y: Tensor) -> Tensor:
+            nonlocal cache
+            values, cache = self.attention(y, allowed, cache)
+            return values
+
+        x = self.attention_residual(x, attend)
+        x = self.cross_residual(x, lambda y: self.cross(y, memory, memory_allowed))
+        return self.feedforward_residual(x, self.feedforward), cache

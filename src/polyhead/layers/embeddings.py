@@ -1,0 +1,37 @@
+"""Token embeddings, and the output head that may share their weight."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class TokenEmbedding(nn.Module):
+    """Vectors of tokens times sqrt(d_model) (Vaswani et al. 2017, section 3.4).
+
+    Weights start from N(0, 1/d_model), so that what comes out has unit variance.
+    """
+
+    def __init__(self, vocab_size: int, d_model: int):
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(vocab_size, d_model))
+        nn.init.normal_(self.weight, std=d_model**-0.5)
+        self.scale = math.sqrt(d_model)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """tokens [B,T] -> [B,T,E]."""
+        return F.embedding(tokens, self.weight) * self.scale
+
+
+class OutputHead(nn.Module):
+    """Logits over the vocabulary: hidden [..,E] -> [..,V]; the weight may be an embedding's."""
+
+    def __init__(self, weight: nn.Parameter):
+        super().__init__()
+        self.weight = weight
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        return F.linear(hidden, self.weight)

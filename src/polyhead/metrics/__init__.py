@@ -1,0 +1,1 @@
+"""How good an output is; shared by tasks, training and evaluation."""

@@ -1,0 +1,44 @@
+"""BLEU, chrF and TER by sacreBLEU, with signatures and bootstrap intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sacrebleu.metrics import BLEU, CHRF, TER
+
+
+def bleu_tokenizer(target_language: str) -> str:
+    """The tokenizer sacreBLEU's authors advise for a language; characters where words are not."""
+    return {"zh": "zh", "ja": "char", "ko": "char", "th": "char"}.get(target_language, "13a")
+
+
+def corpus_scores(
+    hypotheses: Sequence[str],
+    references: Sequence[str],
+    target_language: str,
+    *,
+    names: Sequence[str] = ("bleu", "chrf"),
+    bootstrap: int = 0,
+    tokenize: str | None = None,
+    lowercase: bool = False,
+) -> dict[str, dict[str, Any]]:
+    """{name: {score, signature[, low, high]}}; low and high are a 95% bootstrap interval.
+
+    `lowercase` compares without case, as a model that only knows lower case must be; the signature
+    says so.
+    """
+    makers: dict[str, Any] = {
+        "bleu": lambda: BLEU(tokenize=tokenize or bleu_tokenizer(target_language), lowercase=lowercase),
+        "chrf": lambda: CHRF(lowercase=lowercase),
+        "ter": lambda: TER(case_sensitive=not lowercase),
+    }
+    result: dict[str, dict[str, Any]] = {}
+    for name in names:
+        metric = makers[name]()
+        score = metric.corpus_score(list(hypotheses), [list(references)], n_bootstrap=bootstrap or 1)
+        entry: dict[str, Any] = {"score": score.score}
+        if bootstrap > 1:
+            entry |= {"low": score._mean - score._ci, "high": score._mean + score._ci}
+        result[name] = entry | {"signature": str(metric.get_signature())}
+    return result

@@ -1,0 +1,290 @@
+"""Translation: sentence pairs in, a trained translator out."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import Field, field_validator
+from torch import Tensor, nn
+
+from polyhead.config import Recipe, Section
+from polyhead.data import tokenizers
+from polyhead.data.batching import Plan, by_length, plan_epoch
+from polyhead.data.examples import PairBatch, PairExamples, Ragged
+from polyhead.data.pairs import Pairs, PairSource, read_pairs
+from polyhead.data.tokenizers import END_ID, Tokenizer
+from polyhead.decoding.translate import Options, translate_ids
+from polyhead.errors import DataError
+from polyhead.layers.loss import cross_entropy, token_log_probabilities
+from polyhead.metrics.text import corpus_scores
+
+Say = Callable[[str], None]
+VALIDATION_SENTENCES = 2000  # decoded at each validation; the loss takes all
+
+
+class Data(Section):
+    """The `data:` section of a translation recipe."""
+
+    source_language: str = Field(description="code, for example ko")
+    target_language: str
+    train: list[PairSource] = Field(min_length=1)
+    valid: PairSource
+    test: PairSource | None = None
+    max_length: int = Field(256, ge=1, description="tokens; longer pairs are left out of training")
+
+    @field_validator("train", mode="before")
+    @classmethod
+    def _one_is_a_list(cls, value: Any) -> Any:
+        return [value] if isinstance(value, dict) else value
+
+
+@dataclass
+class Corpus:
+    """Encoded pairs, with what is needed to name and to score them."""
+
+    examples: PairExamples
+    pairs: list[Pairs]
+    origins: NDArray[np.int64]  # [N,2]: which of `pairs`, which row of it
+    weights: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+    def texts(self) -> tuple[list[str], list[str]]:
+        """Sources and targets as they stand in the files."""
+        rows = [(self.pairs[p], i) for p, i in self.origins.tolist()]
+        return [p.sources[i] for p, i in rows], [p.targets[i] for p, i in rows]
+
+    def where(self, index: int) -> str:
+        """File and line of an example."""
+        pairs, row = self.origins[index].tolist()
+        return f"{self.pairs[pairs].name}, line {self.pairs[pairs].lines[row]}"
+
+    def fingerprint(self) -> str:
+        """SHA-256 of the token ids: the same data, the same tokenizer, the same order."""
+        digest = hashlib.sha256()
+        for ragged in (self.examples.sources, self.examples.targets):
+            digest.update(ragged.lengths.tobytes() + ragged.values.tobytes())
+        return digest.hexdigest()
+
+
+@dataclass
+class Translation:
+    """The task: its tokenizers, and what it makes of batches."""
+
+    recipe: Recipe
+    source_tokenizer: Tokenizer
+    target_tokenizer: Tokenizer
+    metrics: tuple[str, ...] = field(default=("bleu", "chrf"))
+
+    @property
+    def data(self) -> Data:
+        assert isinstance(self.recipe.data, Data)
+        return self.recipe.data
+
+    # --- making and keeping it
+
+    @classmethod
+    def train_tokenizers(cls, recipe: Recipe, pairs: Sequence[Pairs]) -> Translation:
+        """The task with tokenizers trained on the training pairs."""
+        sources = [s for p in pairs for s in p.sources]
+        targets = [t for p in pairs for t in p.targets]
+        if recipe.tokenizer.shared:
+            shared = tokenizers.train(recipe.tokenizer, [*sources, *targets])
+            return cls(recipe, shared, shared)
+        source = tokenizers.train(recipe.tokenizer, sources)
+        return cls(recipe, source, tokenizers.train(recipe.tokenizer, targets))
+
+    @classmethod
+    def load(cls, recipe: Recipe, folder: Path) -> Translation:
+        """The task with the tokenizers of a run folder."""
+        if recipe.tokenizer.shared:
+            shared = Tokenizer.load(folder / "tokenizer.json")
+            return cls(recipe, shared, shared)
+        source = Tokenizer.load(folder / "source_tokenizer.json")
+        return cls(recipe, source, Tokenizer.load(folder / "target_tokenizer.json"))
+
+    def save(self, folder: Path) -> None:
+        """Write the tokenizers into a run folder."""
+        if self.recipe.tokenizer.shared:
+            self.source_tokenizer.save(folder / "tokenizer.json")
+        else:
+            self.source_tokenizer.save(folder / "source_tokenizer.json")
+            self.target_tokenizer.save(folder / "target_tokenizer.json")
+
+    def sizes(self) -> dict[str, Any]:
+        """What a model must know to be built."""
+        return {
+            "source_vocab": self.source_tokenizer.size,
+            "target_vocab": self.target_tokenizer.size,
+            "shared": self.recipe.tokenizer.shared,
+        }
+
+    # --- data
+
+    def encode(self, pairs: Sequence[Pairs]) -> Corpus:
+        """Every pair as ids, each side ending with `</s>`."""
+        sources: list[list[int]] = []
+        targets: list[list[int]] = []
+        for p in pairs:
+            sources += self.source_tokenizer.encode_all(p.sources)
+            targets += self.target_tokenizer.encode_all(p.targets)
+        for row in sources:
+            row.append(END_ID)
+        for row in targets:
+            row.append(END_ID)
+        examples = PairExamples(
+            Ragged(sources),
+            Ragged(targets),
+            self.source_tokenizer.pad_id,
+            self.target_tokenizer.pad_id,
+        )
+        origins = np.array([(n, i) for n, p in enumerate(pairs) for i in range(len(p))], np.int64)
+        weights = np.array([p.weight for p in pairs for _ in range(len(p))], np.float64)
+        return Corpus(examples, list(pairs), origins.reshape(-1, 2), weights)
+
+    def training_corpus(self, pairs: Sequence[Pairs], say: Say) -> Corpus:
+        """Encoded training pairs without those that cannot teach, which are counted and named."""
+        corpus = self.encode(pairs)
+        s, t = corpus.examples.sources.lengths, corpus.examples.targets.lengths
+        limit = min(self.data.max_length, self._positions())
+        reasons = {
+            "empty on one side": (s == 1) | (t == 1),
+            f"longer than {limit} tokens": (s > limit) | (t > limit),
+        }
+        out = np.zeros(len(corpus), bool)
+        for reason, hit in reasons.items():
+            indices = np.flatnonzero(hit & ~out)
+            out |= hit
+            if len(indices):
+                shown = "; ".join(corpus.where(int(i)) for i in indices[:3])
+                more = f" and {len(indices) - 3:,} more" if len(indices) > 3 else ""
+                say(f"left out of training: {len(indices):,} pairs {reason} ({shown}{more})")
+        keep = np.flatnonzero(~out)
+        if len(keep) == 0:
+            raise DataError(f"no training pairs are left of {len(corpus):,}: see what was left out")
+        if len(keep) < len(corpus):
+            corpus.examples.sources = corpus.examples.sources.take(keep)
+            corpus.examples.targets = corpus.examples.targets.take(keep)
+            corpus.origins, corpus.weights = corpus.origins[keep], corpus.weights[keep]
+        return corpus
+
+    def _positions(self) -> int:
+        return int(getattr(self.recipe.model, "max_length", 2**31))
+
+    def read(self, split: str) -> Corpus:
+        """The encoded valid or test split; raises DataError where the recipe names none."""
+        spec: PairSource | None = getattr(self.data, split)
+        if spec is None:
+            raise DataError(f"the recipe names no {split} data (data.{split})")
+        corpus = self.encode([read_pairs(spec)])
+        if len(corpus) == 0:
+            raise DataError(f"{corpus.pairs[0].name}: the {split} data is empty")
+        return corpus
+
+    def plan(self, corpus: Corpus, epoch: int) -> Plan:
+        """The batches of an epoch."""
+        return plan_epoch(
+            corpus.examples.sources.lengths,
+            corpus.examples.targets.lengths,
+            batch_tokens=self.recipe.training.batch_tokens,
+            seed=self.recipe.seed,
+            epoch=epoch,
+            weights=corpus.weights,
+        )
+
+    # --- training
+
+    def loss(self, model: nn.Module, batch: PairBatch, smoothing: float) -> tuple[Tensor, Tensor]:
+        """(sum of the smoothed loss, sum of the plain NLL) over the batch's real target tokens."""
+        hidden = model(batch.source, batch.source_positions, batch.inputs, batch.positions)
+        real = batch.positions >= 0
+        return cross_entropy(
+            hidden[real],
+            model.head.weight,  # type: ignore[union-attr, arg-type]
+            batch.labels[real],
+            smoothing=smoothing,
+        )
+
+    # --- judging
+
+    @torch.inference_mode()
+    def log_probabilities(self, model: nn.Module, corpus: Corpus) -> NDArray[np.float64]:
+        """Forced decoding: log p(target | source) of every pair, in order; one batch in memory."""
+        result = np.zeros(len(corpus))
+        lengths = np.maximum(corpus.examples.sources.lengths, corpus.examples.targets.lengths)
+        for indices in by_length(lengths, 8192):
+            batch = corpus.examples.batch(indices)
+            hidden = model(batch.source, batch.source_positions, batch.inputs, batch.positions)
+            real = batch.positions >= 0
+            values = torch.zeros(real.shape)
+            values[real] = token_log_probabilities(
+                hidden[real],
+                model.head.weight,  # type: ignore[union-attr, arg-type]
+                batch.labels[real],
+            )
+            result[indices] = values.sum(dim=1).double().numpy()
+        return result
+
+    def nll(self, model: nn.Module, corpus: Corpus) -> float:
+        """Nats per target token, the end included and padding left out."""
+        total = -self.log_probabilities(model, corpus).sum()
+        return float(total / corpus.examples.targets.lengths.sum())
+
+    def translate(
+        self, model: nn.Module, corpus: Corpus, options: Options, limit: int | None = None
+    ) -> list[str]:
+        """The model's best translation of every source."""
+        sources = [corpus.examples.sources[i] for i in range(min(limit or len(corpus), len(corpus)))]
+        found = translate_ids(model, sources, self.target_tokenizer, options)
+        return self.target_tokenizer.decode_all([best[0].tokens if best else [] for best in found])
+
+    def validate(self, model: nn.Module, corpus: Corpus) -> dict[str, float]:
+        """BLEU and chrF of greedy translations of (the first 2,000 of) a corpus."""
+        options = Options(beam=1, alpha=0.0)
+        hypotheses = self.translate(model, corpus, options, VALIDATION_SENTENCES)
+        references = corpus.texts()[1][: len(hypotheses)]
+        scores = self.scores(hypotheses, references)
+        return {name: entry["score"] for name, entry in scores.items()}
+
+    def scores(
+        self, hypotheses: list[str], references: list[str], **options: Any
+    ) -> dict[str, dict[str, Any]]:
+        """Corpus scores; without case where the tokenizer knows none."""
+        return corpus_scores(
+            hypotheses,
+            references,
+            self.data.target_language,
+            lowercase=self.recipe.tokenizer.lowercase,
+            **options,
+        )
+
+    def sample(self, model: nn.Module, corpus: Corpus, index: int) -> str:
+        """One source, its reference and the model's translation, to look at."""
+        one = Ragged([corpus.examples.sources[index % len(corpus)].tolist()])
+        found = translate_ids(model, [one[0]], self.target_tokenizer, Options(beam=1, alpha=0.0))
+        sources, targets = corpus.texts()
+        text = self.target_tokenizer.decode(found[0][0].tokens if found[0] else [])
+        place = index % len(corpus)
+        return f"{sources[place]}\n  reference: {targets[place]}\n  model:     {text}"
+
+    def describe(self, corpus: Corpus) -> dict[str, Any]:
+        """Numbers about a corpus, for the model card."""
+        files = Counter(p.name for p in corpus.pairs)
+        return {
+            "pairs": len(corpus),
+            "target_tokens": int(corpus.examples.targets.lengths.sum()),
+            "files": list(files),
+            "fingerprint": corpus.fingerprint(),
+        }
+
+
+Task = Translation

@@ -1,0 +1,1 @@
+"""One loop, optimisers, schedules, precision, memory and exact resume."""

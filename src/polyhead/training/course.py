@@ -1,0 +1,65 @@
+"""Where a training is: plain values, saved whole in every checkpoint."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from polyhead.config import TrainingConfig
+
+
+@dataclass
+class Course:
+    """Counters of a training; `batch` is the next one of the epoch's plan."""
+
+    step: int = 0
+    epoch: int = 0
+    batch: int = 0
+    batches_in_epoch: int = 1
+    seconds: float = 0.0
+    usual_nll: float | None = None  # a running mean, to notice a spike against
+    best: float | None = None
+    best_step: int = 0
+    waited: int = 0  # validations since the best one
+    validated: bool = False  # whether the weights of this very step were validated
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @property
+    def epochs(self) -> float:
+        """Epochs so far, with the fraction of the current one."""
+        return self.epoch + self.batch / self.batches_in_epoch
+
+    def progress(self, training: TrainingConfig) -> float:
+        """How far the run is, in [0, 1], by whichever limit is nearest."""
+        shares = [0.0]
+        if training.max_steps is not None:
+            shares.append(self.step / training.max_steps)
+        if training.max_minutes is not None:
+            shares.append(self.seconds / 60 / training.max_minutes)
+        if training.max_epochs is not None:
+            shares.append(self.epochs / training.max_epochs)
+        return min(1.0, max(shares))
+
+    def end(self, training: TrainingConfig) -> str | None:
+        """Why training is over, or None while it is not."""
+        if training.max_steps is not None and self.step >= training.max_steps:
+            return "max_steps"
+        if training.max_minutes is not None and self.seconds >= training.max_minutes * 60:
+            return "max_minutes"
+        if training.max_epochs is not None and self.epochs >= training.max_epochs:
+            return "max_epochs"
+        stopping = training.early_stopping
+        if stopping.metric != "none" and self.waited >= stopping.patience:
+            return "early_stopping"
+        return None
+
+    def judge(self, metric: str, value: float) -> bool:
+        """Note a validation's value; True if it is the best so far (lower nll, higher others)."""
+        better = self.best is None or (value < self.best if metric == "nll" else value > self.best)
+        if better:
+            self.best, self.best_step, self.waited = value, self.step, 0
+        else:
+            self.waited += 1
+        return better

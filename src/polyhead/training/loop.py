@@ -1,0 +1,254 @@
+"""The training loop: batches to losses to weights, with validations and checkpoints between."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from polyhead.data.examples import PairBatch
+from polyhead.errors import TrainingError
+from polyhead.machine import Choices
+from polyhead.runs.checkpoints import Checkpoint, Checkpoints
+from polyhead.runs.folder import Run, load_weights
+from polyhead.tasks.translation import Corpus, Task
+from polyhead.training.course import Course
+from polyhead.training.journal import Journal
+from polyhead.training.optimiser import Optimiser
+from polyhead.training.progress import TrainingBar, say
+from polyhead.training.schedule import factor
+from polyhead.training.signals import stop_wish
+
+SPIKE = 2.0  # a loss this many times the usual one is named
+USUAL_OVER = 100  # steps over which the usual loss is averaged
+
+
+class Trainer:
+    """A model, its task and data, and the course of its training."""
+
+    def __init__(
+        self,
+        *,
+        run: Run,
+        task: Task,
+        model: nn.Module,
+        train: Corpus,
+        valid: Corpus,
+        choices: Choices,
+    ):
+        self.run, self.task, self.model = run, task, model
+        self.train_corpus, self.valid_corpus = train, valid
+        self.config = run.recipe.training
+        self.choices = choices
+        self.optimiser = Optimiser(model, self.config.optimizer, self.config.clip)
+        self.checkpoints = Checkpoints(
+            run.path, keep=self.config.keep, average_last=self.config.average_last
+        )
+        self.course = Course()
+        self.plan = self.task.plan(train, 0)
+        self.course.batches_in_epoch = len(self.plan)
+
+    # --- the loop
+
+    def go(self) -> str:
+        """Train until an end is reached or a signal comes; returns why it stopped."""
+        course, config = self.course, self.config
+        journal = Journal(self.run.path / "metrics.jsonl")
+        start = time.perf_counter() - course.seconds
+        window = _Window()
+        self.model.train()
+        with stop_wish() as wish, TrainingBar(self.run.recipe.name) as bar:
+            while (reason := course.end(config)) is None and wish.signal is None:
+                loss, nll, tokens, lr = self._step(self._next_batches())
+                course.seconds = time.perf_counter() - start
+                window.add(loss, nll, tokens)
+                if course.step % config.log_every == 0:
+                    speed = window.speed()
+                    journal.write(window.entry(course, lr))
+                    bar.show(
+                        course.step, course.progress(config), nll / tokens, speed, course.seconds
+                    )
+                if course.step % config.validate_every == 0:
+                    self._validate(journal)
+                    course.seconds = time.perf_counter() - start
+                    self._save(validated=True)
+                    window = _Window()
+            if reason is not None and not course.validated:
+                self._validate(journal)
+                course.seconds = time.perf_counter() - start
+                self._save(validated=True)
+            elif reason is None:
+                self._save(validated=course.validated)
+        journal.close()
+        return reason or f"{wish.signal}"
+
+    def _next_batches(self) -> list[PairBatch]:
+        """The batches of the next step; moves the course, into the next epoch where one ends."""
+        course = self.course
+        if course.batch >= len(self.plan):
+            course.epoch, course.batch = course.epoch + 1, 0
+            self.plan = self.task.plan(self.train_corpus, course.epoch)
+            course.batches_in_epoch = len(self.plan)
+        chosen = self.plan[course.batch : course.batch + self.config.accumulate]
+        course.batch += len(chosen)
+        return [self.train_corpus.examples.batch(indices) for indices in chosen]
+
+    def _step(self, batches: list[PairBatch]) -> tuple[float, float, int, float]:
+        """One optimiser step: (loss sum, nll sum, target tokens, learning rate)."""
+        course = self.course
+        course.step += 1
+        course.validated = False
+        tokens = sum(batch.tokens for batch in batches)
+        loss, nll = self.accumulate(batches, tokens)
+        lr = self.config.optimizer.lr * factor(
+            self.config.schedule, course.step, course.progress(self.config)
+        )
+        norm = self.optimiser.step(lr)
+        self.optimiser.zero()
+        self._watch(batches, nll / tokens, norm)
+        return loss, nll, tokens, lr
+
+    def accumulate(self, batches: list[PairBatch], tokens: int) -> tuple[float, float]:
+        """Gradients of the loss divided by all tokens; returns the loss and nll sums."""
+        loss_sum = nll_sum = 0.0
+        for batch in batches:
+            loss, nll = self.task.loss(self.model, batch, self.config.label_smoothing)
+            (loss / tokens).backward()
+            loss_sum, nll_sum = loss_sum + loss.item(), nll_sum + nll.item()
+        return loss_sum, nll_sum
+
+    def _watch(self, batches: list[PairBatch], nll: float, norm: float) -> None:
+        """Raise where the loss is no number; say where it jumped; name the batch both times."""
+        course = self.course
+        if not (math.isfinite(nll) and math.isfinite(norm)):
+            raise TrainingError(
+                f"step {course.step}: the loss is {nll:.4g} and the gradient's norm {norm:.4g}. "
+                f"The batch: {self._name(batches)}. Nothing of this step was applied; lower "
+                f"training.optimizer.lr or lengthen its warm-up, and start from the last "
+                f"checkpoint: polyhead train --resume {self.run.path}"
+            )
+        usual = course.usual_nll
+        if usual is not None and course.step > USUAL_OVER and nll > SPIKE * usual:
+            say(
+                f"step {course.step}: nll {nll:.3f} is {nll / usual:.1f} times the usual "
+                f"{usual:.3f}. The batch: {self._name(batches)}"
+            )
+        keep = 1 - 1 / min(course.step, USUAL_OVER)
+        course.usual_nll = nll if usual is None else keep * usual + (1 - keep) * nll
+
+    def _name(self, batches: list[PairBatch]) -> str:
+        indices = [int(i) for batch in batches for i in batch.indices]
+        shown = "; ".join(self.train_corpus.where(i) for i in indices[:3])
+        return f"{len(indices)} pairs, among them {shown}"
+
+    # --- validation
+
+    def _validate(self, journal: Journal) -> None:
+        """Judge the weights (or their average with the last checkpoints'); keep the best."""
+        course, config = self.course, self.config
+        self.model.eval()
+        own = {name: w.clone() for name, w in self.optimiser.weights().items()}
+        which, nll = "last", self.task.nll(self.model, self.valid_corpus)
+        recent = self.checkpoints.recent_weights(course.step) if config.average_last > 1 else []
+        weights = own
+        if recent:
+            averaged = average([own, *recent])
+            load_weights(self.model, averaged)
+            averaged_nll = self.task.nll(self.model, self.valid_corpus)
+            if averaged_nll <= nll:
+                which, nll, weights = "averaged", averaged_nll, averaged
+            else:
+                load_weights(self.model, own)
+        values: dict[str, float] = {"nll": nll, "perplexity": math.exp(min(nll, 700.0))}
+        values |= self.task.validate(self.model, self.valid_corpus)
+        index = course.step // config.validate_every
+        sample = self.task.sample(self.model, self.valid_corpus, index)
+        load_weights(self.model, own)
+        self.model.train()
+        journal.write({"kind": "valid", "step": course.step, **values, "weights": which})
+        metric = config.early_stopping.metric
+        better = course.judge(metric if metric != "none" else "nll", values.get(metric, nll))
+        if better or metric == "none":
+            label = which if which == "averaged" or metric == "none" else "best"
+            self.run.save_weights(weights, label, course.step)
+        course.validated = True
+        shown = "  ".join(f"{name} {value:.4g}" for name, value in values.items())
+        say(f"step {course.step:,}  {shown}  ({which}{', best so far' if better else ''})")
+        say(sample)
+
+    # --- state
+
+    def _save(self, *, validated: bool) -> None:
+        """Write a checkpoint, and where the run is into run.json."""
+        self.course.validated = validated
+        if not (self.run.path / "model.safetensors").is_file():
+            self.run.save_weights(self.optimiser.weights(), "last", self.course.step)
+        self.checkpoints.save(self.state())
+        self.run.update(step=self.course.step, epoch=self.course.epoch)
+
+    def state(self) -> Checkpoint:
+        """Everything the training is, as tensors and plain values."""
+        random: dict[str, Tensor] = {"cpu": torch.get_rng_state()}
+        if self.choices.device == "cuda":
+            random["cuda"] = torch.cuda.get_rng_state()
+        tensors = {
+            "model": {n: w.contiguous() for n, w in self.optimiser.weights().items()},
+            "optimiser": self.optimiser.state(),
+            "random": random,
+        }
+        values: dict[str, Any] = self.course.as_dict() | {
+            "choices": self.choices.as_dict(),
+            "data": self.train_corpus.fingerprint(),
+            "recipe": self.run.recipe.model_dump(mode="json"),
+        }
+        return Checkpoint(self.course.step, tensors, values)
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Go back to a checkpoint's state, to the bit."""
+        self.optimiser.load(checkpoint.tensors["model"], checkpoint.tensors.get("optimiser", {}))
+        torch.set_rng_state(checkpoint.tensors["random"]["cpu"])
+        if self.choices.device == "cuda" and "cuda" in checkpoint.tensors["random"]:
+            torch.cuda.set_rng_state(checkpoint.tensors["random"]["cuda"])
+        fields = Course().as_dict().keys()
+        self.course = Course(**{key: checkpoint.values[key] for key in fields})
+        self.plan = self.task.plan(self.train_corpus, self.course.epoch)
+        self.checkpoints.forget_after(checkpoint.step)
+
+
+def average(weights: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """The mean of several models' weights (Vaswani et al. 2017, section 6.1)."""
+    return {name: torch.stack([w[name] for w in weights]).mean(dim=0) for name in weights[0]}
+
+
+class _Window:
+    """Sums since the last line of the journal."""
+
+    def __init__(self) -> None:
+        self.loss = self.nll = 0.0
+        self.tokens = 0
+        self.start = time.perf_counter()
+
+    def add(self, loss: float, nll: float, tokens: int) -> None:
+        self.loss, self.nll, self.tokens = self.loss + loss, self.nll + nll, self.tokens + tokens
+
+    def speed(self) -> float:
+        return self.tokens / (time.perf_counter() - self.start)
+
+    def entry(self, course: Course, lr: float) -> dict[str, Any]:
+        """The journal's line; sums begin anew."""
+        line = {
+            "kind": "train",
+            "step": course.step,
+            "epoch": round(course.epochs, 6),
+            "loss": self.loss / self.tokens,
+            "nll": self.nll / self.tokens,
+            "lr": lr,
+            "tokens": self.tokens,
+            "tokens_per_second": round(self.speed(), 1),
+            "seconds": round(course.seconds, 3),
+        }
+        self.__init__()  # type: ignore[misc]
+        return line

@@ -1,0 +1,99 @@
+"""Adam over fp32 weights, whatever precision the model computes in.
+
+In bf16 the model's own weights and gradients are bf16, and the optimiser keeps fp32 masters of
+them: half the memory traffic of casting fp32 weights anew at every use.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from polyhead.config import OptimizerConfig
+
+
+class Optimiser:
+    """Clips, steps and zeroes; its whole state is tensors by name."""
+
+    def __init__(self, model: nn.Module, config: OptimizerConfig, clip: float | None):
+        self.names = [name for name, _ in model.named_parameters()]
+        self.parameters = list(model.parameters())
+        self.mixed = any(p.dtype != torch.float32 for p in self.parameters)
+        self.masters = (
+            [p.detach().float().requires_grad_() for p in self.parameters]
+            if self.mixed
+            else self.parameters
+        )
+        self.clip = clip
+        self.config = config
+        make = torch.optim.AdamW if config.kind == "adamw" else torch.optim.Adam
+        self.adam = make(
+            self._groups(), lr=config.lr, betas=config.betas, eps=config.eps, fused=True
+        )
+
+    def _groups(self) -> list[dict[str, object]]:
+        """Weight decay on matrices only, not on biases, norms and gains."""
+        decay = self.config.weight_decay
+        matrices = [p for p in self.masters if p.dim() > 1]
+        vectors = [p for p in self.masters if p.dim() <= 1]
+        return [
+            {"params": matrices, "weight_decay": decay},
+            {"params": vectors, "weight_decay": 0.0},
+        ]
+
+    @torch.no_grad()
+    def step(self, lr: float) -> float:
+        """Apply the gradients at this learning rate; returns their norm before clipping.
+
+        A norm that is not a number applies nothing.
+        """
+        gradients = [p.grad for p in self.parameters if p.grad is not None]
+        if self.mixed:
+            for master, parameter in zip(self.masters, self.parameters, strict=True):
+                master.grad = None if parameter.grad is None else parameter.grad.float()
+            gradients = [m.grad for m in self.masters if m.grad is not None]
+        norm = float(torch.nn.utils.get_total_norm(gradients))
+        if not math.isfinite(norm):
+            return norm
+        if self.clip is not None and norm > self.clip:
+            torch._foreach_mul_(gradients, self.clip / norm)
+        for group in self.adam.param_groups:
+            group["lr"] = lr
+        self.adam.step()
+        if self.mixed:
+            torch._foreach_copy_(self.parameters, self.masters)
+        return norm
+
+    def zero(self) -> None:
+        """Forget the gradients."""
+        for parameter in self.parameters:
+            parameter.grad = None
+
+    def weights(self) -> dict[str, Tensor]:
+        """The fp32 weights by name."""
+        return {n: m.detach() for n, m in zip(self.names, self.masters, strict=True)}
+
+    def state(self) -> dict[str, Tensor]:
+        """Adam's moments and step by parameter name."""
+        tensors = {}
+        for name, master in zip(self.names, self.masters, strict=True):
+            for key, value in self.adam.state.get(master, {}).items():
+                tensors[f"{name}:{key}"] = value
+        return tensors
+
+    @torch.no_grad()
+    def load(self, weights: dict[str, Tensor], state: dict[str, Tensor]) -> None:
+        """Go back to saved weights and moments."""
+        for name, master, parameter in zip(self.names, self.masters, self.parameters, strict=True):
+            master.copy_(weights[name])
+            if self.mixed:
+                parameter.copy_(master)
+            entries = {
+                key.rpartition(":")[2]: value.clone()
+                for key, value in state.items()
+                if key.rpartition(":")[0] == name
+            }
+            if entries:
+                self.adam.state[master] = entries

@@ -1,0 +1,152 @@
+"""Beginning a training, and going on with one."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from polyhead import config, machine, registry
+from polyhead.attention.evaluations import use_explicit_below
+from polyhead.config import Recipe
+from polyhead.data.pairs import read_pairs
+from polyhead.errors import RunError, TrainingError
+from polyhead.machine import Choices
+from polyhead.runs import folder
+from polyhead.runs.card import write_card
+from polyhead.runs.checkpoints import Checkpoints
+from polyhead.runs.folder import Run
+from polyhead.training import journal, memory
+from polyhead.training.loop import Trainer
+from polyhead.training.progress import say
+
+
+def train(recipe: Recipe, out: Path) -> Run:
+    """Train a recipe into a new run folder; returns the run, complete or stopped by a signal."""
+    choices = _choose(recipe)
+    kind = registry.find("tasks", recipe.task)
+    pairs = [read_pairs(spec) for spec in recipe.data.train]  # type: ignore[attr-defined]
+    say(f"read {sum(len(p) for p in pairs):,} training pairs")
+    task = kind.Task.train_tokenizers(recipe, pairs)
+    corpus = task.training_corpus(pairs, say)
+    valid = task.read("valid")
+    if recipe.data.test is not None:  # type: ignore[attr-defined]
+        task.read("test")  # a fault in it is better known now than after training
+    run = folder.create(out, recipe, choices=choices.as_dict(), data=task.describe(corpus))
+    task.save(out)
+    trainer = _trainer(run, task, corpus, valid, choices)
+    _probe(trainer)
+    trainer.checkpoints.save(trainer.state())  # so that a kill before the first one can be resumed
+    return _go(trainer)
+
+
+def resume(path: Path, overrides: list[str]) -> Run:
+    """Go on with a run exactly where its newest whole checkpoint stands."""
+    run = Run.open(path)
+    stored = Checkpoints(path, keep=run.recipe.training.keep, average_last=1).newest(say)
+    saved = config.load_recipe(stored.values["recipe"])
+    wanted = config.load_recipe(path / "recipe.yaml", overrides)
+    changes = config.diff(saved, wanted)
+    if changes:
+        raise RunError(
+            f"{path} would resume with another recipe than it was trained with:\n  "
+            + "\n  ".join(changes)
+            + "\nResuming goes on with exactly the same training; undo the changes, or start a "
+            "new run with `polyhead train`."
+        )
+    if run.info.get("complete"):
+        raise RunError(
+            f"{path} is complete: it stopped at step {run.info['step']:,} because of "
+            f"{run.info['stopped_because']}. There is nothing to resume."
+        )
+    choices = _choices_again(stored.values["choices"])
+    task = registry.find("tasks", run.recipe.task).Task.load(run.recipe, path)
+    pairs = [read_pairs(spec) for spec in run.recipe.data.train]  # type: ignore[attr-defined]
+    corpus = task.training_corpus(pairs, lambda _: None)
+    if corpus.fingerprint() != stored.values["data"]:
+        raise RunError(
+            f"the training data has changed since {path} was begun (its fingerprint differs), so "
+            "an exact resume is impossible. Put the old files back, or start a new run."
+        )
+    journal.forget_after(path / "metrics.jsonl", stored.step)
+    trainer = _trainer(run, task, corpus, task.read("valid"), choices)
+    trainer.restore(stored)
+    say(f"resuming {path} at step {stored.step:,}")
+    return _go(trainer)
+
+
+def _choose(recipe: Recipe) -> Choices:
+    choices = machine.choose(recipe.training.precision, recipe.training.threads)
+    if choices.precision == "fp16" and choices.device == "cpu":
+        raise TrainingError(
+            "training.precision: fp16 needs a GPU; on this machine use auto, fp32 or bf16"
+        )
+    return choices
+
+
+def _choices_again(saved: dict[str, Any]) -> Choices:
+    """The choices a run was begun with; where this machine cannot keep one, that is said aloud."""
+    kept = Choices(**{f.name: saved[f.name] for f in fields(Choices)})
+    here = machine.choose(kept.precision, kept.threads)
+    if here.device != kept.device:
+        say(
+            f"this run computed on {kept.device}, which is not here; going on with {here.device}: "
+            "the losses will not be the same to the bit"
+        )
+        return here
+    return kept
+
+
+def _trainer(run: Run, task: Any, corpus: Any, valid: Any, choices: Choices) -> Trainer:
+    machine.apply(choices)
+    use_explicit_below(choices.explicit_attention_below)
+    torch.manual_seed(run.recipe.seed)
+    model: nn.Module = run.build_model(task.sizes())
+    model.to(choices.device, torch.bfloat16 if choices.precision == "bf16" else torch.float32)
+    parameters = sum(p.numel() for p in model.parameters())
+    say(f"{parameters:,} parameters; {len(corpus):,} pairs; {choices.describe()}")
+    return Trainer(run=run, task=task, model=model, train=corpus, valid=valid, choices=choices)
+
+
+def _probe(trainer: Trainer) -> None:
+    """Foretell the memory, then try the largest batch; its gradients are thrown away."""
+    examples = trainer.train_corpus.examples
+    sizes = [
+        len(b) * int(examples.sources.lengths[b].max() + examples.targets.lengths[b].max())
+        for b in trainer.plan
+    ]
+    largest = int(np.argmax(sizes))
+    expected = memory.forecast(trainer.model, sizes[largest], trainer.choices.precision)
+    memory.check(expected, trainer.config.batch_tokens)
+    batch = examples.batch(trainer.plan[largest])
+    peak = memory.probe(
+        batch,
+        lambda b: _discard(trainer.accumulate([b], b.tokens)),
+        trainer.optimiser.zero,
+    )
+    say(
+        f"memory: about {expected.total / memory.GIB:.2f} GiB foretold; "
+        f"{peak / memory.GIB:.2f} GiB used after the largest batch, "
+        f"of {machine.memory_limit() / memory.GIB:.1f} GiB"
+    )
+
+
+def _discard(_: object) -> None: ...
+
+
+def _go(trainer: Trainer) -> Run:
+    run = trainer.run
+    reason = trainer.go()
+    complete = not reason.startswith("SIG")
+    run.update(complete=complete, stopped_because=reason)
+    if complete:
+        write_card(run, trainer.task.describe(trainer.train_corpus))
+        say(f"done ({reason}) at step {trainer.course.step:,}: {run.path}")
+    else:
+        say(f"stopped by {reason} at step {trainer.course.step:,}; everything is saved. Go on with:")
+        say(f"  polyhead train --resume {run.path}")
+    return run
