@@ -1,4 +1,4 @@
-"""What the benchmarks share: systems as processes, interleaved rounds, tables, JSON, the machine."""
+"""What the benchmarks share: systems as processes, interleaved rounds, tables, the machine."""
 
 from __future__ import annotations
 
@@ -146,10 +146,9 @@ def ratio(ours: Sequence[Result], theirs: Sequence[Result], key: str) -> dict[st
 def compare(results: Mapping[str, list[Result]], key: str, *, reference: str) -> Table:
     """A table of medians, spreads and of `reference`'s ratio to every system."""
     table = Table("system", key.replace("_", " "), "lowest – highest", f"{reference} / system")
-    ours = results.get(reference, [])
+    ours = results[reference]
     for name, rounds in results.items():
         if not succeeded(rounds):
-            table.add_row(name, *_absent(rounds))
             continue
         values = [result[key] for result in rounds]
         cells = [f"{median_of(rounds, key):,.0f}", f"{min(values):,.0f} – {max(values):,.0f}"]
@@ -160,18 +159,23 @@ def compare(results: Mapping[str, list[Result]], key: str, *, reference: str) ->
     return table
 
 
-def _absent(rounds: Sequence[Result]) -> tuple[str, str]:
-    last = rounds[-1] if rounds else {"failed": "never run"}
-    if "not_installed" in last:
-        return "not installed", last["not_installed"]
-    return "failed", last["failed"]
+def show(table: Table, results: Mapping[str, list[Result]]) -> None:
+    """Print the table, and below it every system that has no figures, with the reason."""
+    console = Console()
+    console.width = max(console.width, 110)
+    console.print(table)
+    for name, rounds in results.items():
+        if not succeeded(rounds):
+            last = rounds[-1]
+            why = "not installed" if "not_installed" in last else "failed"
+            console.print(f"{name}: {why}: {last.get('not_installed', last.get('failed'))}")
 
 
 def summary(
     results: Mapping[str, list[Result]], keys: Sequence[str], *, reference: str
 ) -> dict[str, object]:
     """For JSON: every system's rounds, medians and the reference's ratios to it."""
-    ours = results.get(reference, [])
+    ours = results[reference]
     found: dict[str, object] = {}
     for name, rounds in results.items():
         entry: dict[str, object] = {"rounds": rounds}
@@ -221,7 +225,9 @@ def _processor() -> tuple[str, set[str]]:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
         return platform.processor(), set()
-    facts = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+    facts = {
+        key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)
+    }
     return facts.get("model name", platform.processor()), set(facts.get("flags", "").split())
 
 

@@ -66,7 +66,8 @@ def main() -> None:
     console = Console(stderr=True)
     common.avoid_broken_amx(console)
     machine = common.machine(args.threads)
-    systems = [system for system in SYSTEMS if system.name in args.systems]
+    wanted = {*args.systems, args.reference}
+    systems = [system for system in SYSTEMS if system.name in wanted]
     results = common.interleave(
         systems,
         Interpreters.from_options(args.python),
@@ -74,7 +75,7 @@ def main() -> None:
         rounds=args.rounds,
         console=console,
     )
-    Console().print(common.compare(results, "tokens_per_second", reference=args.reference))
+    common.show(common.compare(results, "tokens_per_second", reference=args.reference), results)
     common.write_json(
         args.json or common.ROOT / "benchmarks" / "results" / f"train_{args.shape}.json",
         {

@@ -32,7 +32,10 @@ class OpenNMT:
         onmt.opts.train_opts(parser)
         options = parser.parse_args(self._arguments(shape))
         ArgumentParser.update_model_opts(options)
-        options.dropout, options.attention_dropout = options.dropout[0], options.attention_dropout[0]
+        options.dropout, options.attention_dropout = (
+            options.dropout[0],
+            options.attention_dropout[0],
+        )
         words = [f"w{i}" for i in range(FIRST_WORD, shape.vocab_size)]
         vocabulary = pyonmttok.build_vocab_from_tokens(["<unk>", "<blank>", "<s>", "</s>", *words])
         vocabularies = {"src": vocabulary, "tgt": vocabulary, "data_task": "seq2seq"}

@@ -46,17 +46,19 @@ def count_parameters(model: torch.nn.Module) -> int:
 
 def time_steps(system: TrainingSystem, batches: list[list[Pair]]) -> dict[str, object]:
     """Train once over all batches after the warm-up; tokens, seconds and losses."""
-    by_size = sorted(range(len(batches)), key=lambda i: -sum(len(s) + len(t) for s, t in batches[i]))
-    first_loss = [system.step(i) for i in by_size[:WARM_UP_STEPS]][0]
-    started = time.perf_counter()
+    sizes = [sum(len(source) + len(target) for source, target in batch) for batch in batches]
+    largest = sorted(range(len(batches)), key=lambda i: -sizes[i])[:WARM_UP_STEPS]
+    warm_up = [system.step(i) for i in largest]
+    started, cpu_started = time.perf_counter(), time.process_time()
     losses = [system.step(i) for i in range(len(batches))]
-    seconds = time.perf_counter() - started
+    seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - cpu_started
     tokens = sum(map(target_tokens, batches))
     return {
         "tokens": tokens,
         "seconds": seconds,
+        "cpu_seconds": cpu_seconds,
         "tokens_per_second": tokens / seconds,
-        "first_loss": first_loss,
+        "first_loss": warm_up[0],
         "last_loss": losses[-1],
     }
 

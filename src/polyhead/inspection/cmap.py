@@ -14,7 +14,7 @@ _UNICODE = [(3, 10), (0, 6), (0, 4), (3, 1), (0, 3), (0, 2), (0, 1), (0, 0)]
 
 @lru_cache(maxsize=256)
 def covered_characters(path: Path) -> frozenset[int]:
-    """Code points with a glyph in a .ttf, .otf or .ttc file (its first face); empty if unreadable."""
+    """Code points with a glyph in a font file (a .ttc: its first face); none if unreadable."""
     try:
         with path.open("rb") as file:
             head = file.read(16)

@@ -100,7 +100,7 @@ class FontStack:
 
 
 def drawable(text: str) -> str:
-    """The text as it is drawn: composed, control characters spelled out, invisible ones left out."""
+    """The text as drawn: composed, control characters spelled out, invisible ones left out."""
     composed = unicodedata.normalize("NFC", text)
     return "".join(_drawable(character) for character in composed)
 

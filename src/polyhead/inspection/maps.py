@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from polyhead.errors import PolyheadError, UsageError
 from polyhead.files import cannot_write, write_text
 
-Side = Literal["source", "target"]
+Side = Literal["source", "target", "read"]
 Weights = NDArray[np.float32]
 
 STANDARD_AXES: Mapping[str, tuple[Side, Side]] = {
     "encoder": ("source", "source"),
-    "decoder": ("target", "target"),
+    "decoder": ("target", "read"),
     "cross": ("target", "source"),
 }
 HEADINGS = {
@@ -35,7 +35,8 @@ SUM_TOLERANCE = 0.02
 class AttentionMaps:
     """Attention weights of one example, each kind [layers, heads, queries, keys], with its words.
 
-    `axes` says for each kind which words label its queries and its keys; the three kinds of a
+    `target_tokens` are the words written, a query each; `read_tokens` those read meanwhile, which
+    stand one step behind (default: the target tokens). `axes` says for each kind which words label its queries and its keys; the three kinds of a
     translation are known. A row sums to 1, or to 0 where nothing was allowed.
     Raises PolyheadError where shapes, words or sums do not fit.
     """
@@ -45,6 +46,7 @@ class AttentionMaps:
     attention: dict[str, Weights]
     title: str = ""
     note: str = ""
+    read_tokens: list[str] | None = None
     axes: Mapping[str, tuple[Side, Side]] = field(default_factory=lambda: dict(STANDARD_AXES))
 
     def __post_init__(self) -> None:
@@ -55,7 +57,8 @@ class AttentionMaps:
 
     def labels(self, kind: str) -> tuple[list[str], list[str]]:
         """The words of a kind's queries and of its keys."""
-        words = {"source": self.source_tokens, "target": self.target_tokens}
+        read = self.target_tokens if self.read_tokens is None else self.read_tokens
+        words = {"source": self.source_tokens, "target": self.target_tokens, "read": read}
         queries, keys = self.axes[kind]
         return words[queries], words[keys]
 
@@ -105,7 +108,7 @@ class AttentionMaps:
         if kind not in self.axes:
             raise PolyheadError(
                 f"attention kind {kind!r} has no axes (known: {', '.join(self.axes)}); pass "
-                f"axes={{{kind!r}: (queries, keys)}}, each 'source' or 'target'"
+                f"axes={{{kind!r}: (queries, keys)}}, each 'source', 'target' or 'read'"
             )
         values = np.asarray(weights, dtype=np.float32)
         queries, keys = (len(words) for words in self.labels(kind))
@@ -115,12 +118,13 @@ class AttentionMaps:
                 f"queries, keys] with {queries} queries and {keys} keys, as many as there are words"
             )
         sums = values.sum(axis=-1)
-        wrong = ~((np.abs(sums - 1) <= SUM_TOLERANCE) | (sums == 0))
-        if wrong.any() or values.min() < 0:
-            layer, head, query = np.argwhere(wrong)[0] if wrong.any() else (0, 0, 0)
+        right = (np.abs(sums - 1) <= SUM_TOLERANCE) | (sums == 0)
+        right &= (values >= 0).all(axis=-1)
+        if not right.all():
+            layer, head, query = np.argwhere(~right)[0]
             raise PolyheadError(
-                f"{kind} attention is not made of weights: they must be positive and each row sum "
-                f"to 1; layer {layer + 1}, head {head + 1}, query {query + 1} sums to "
+                f"{kind} attention is not made of weights: none may be negative and each row "
+                f"must sum to 1; layer {layer + 1}, head {head + 1}, query {query + 1} sums to "
                 f"{sums[layer, head, query]:.4g}"
             )
         return values

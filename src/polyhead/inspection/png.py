@@ -107,11 +107,11 @@ def _draw_panels(sheet: Sheet, maps: AttentionMaps, panels: Block) -> None:
     _draw_heading(sheet, maps, panels, high)
     queries, keys = maps.labels(panels.kind)
     for column, layer in enumerate(panels.columns):
-        x, y = corner = panels.corner(0, column)
+        corner = panels.corner(0, column)
         if len(weights) > 1:
             name = f"Layer {layer + 1}" + (" (last)" if layer == len(weights) - 1 else "")
             line = panels.place[1] + HEADER_ROOM + CAPTION // 2 + 6
-            sheet.text(x, line, name, CAPTION + 4)
+            sheet.text(corner[0], line, name, CAPTION + 4)
         draw_map(sheet, panels.lattice.image(means[layer], sequential(), high), corner)
         draw_query_labels(sheet, queries, corner, panels.lattice, LARGE_ROOM)
         draw_key_labels(sheet, keys, corner, panels.lattice, LARGE_ROOM)

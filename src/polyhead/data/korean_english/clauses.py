@@ -6,7 +6,9 @@ from dataclasses import dataclass, replace
 from polyhead.data.korean_english.conjugation import conjugate, honorific
 from polyhead.data.korean_english.english import gerund, participle, past, third_person
 from polyhead.data.korean_english.hangul import attach
-from polyhead.data.korean_english.phrases import Level, Person, particle_after
+from polyhead.data.korean_english.people import Level, Person, particle_after
+
+Pairing = tuple[str, str]
 
 _NOT = {
     "can": "can't", "could": "couldn't", "will": "won't", "should": "shouldn't", "must": "must not",
@@ -23,9 +25,9 @@ _BE = {"past": {"I": "was", "he": "was"}, "present": {"I": "am", "he": "is"}}
 class VerbPhrase:
     """A predicate without subject and time.
 
-    `before` and `verb` are Korean (what precedes, and the dictionary form); `head`, `tail` and `mid`
-    are English (the word that inflects, what follows, a frequency adverb). `aux` is an English modal
-    or "have"; `adjective` says that the Korean plain form ends in 다 alone.
+    `before` and `verb` are Korean (what precedes, and the dictionary form); `head`, `tail`, `mid`
+    are English (the word that inflects, what follows, a frequency adverb). `aux` is an English
+    modal or "have"; `adjective` says that the Korean plain form ends in 다 alone.
     """
 
     before: str
@@ -37,6 +39,8 @@ class VerbPhrase:
     aux: str = ""
     willed: bool = True
     lasting: bool = False
+    habitual: bool = False
+    giving: bool = False
 
     @property
     def base(self) -> str:
@@ -81,7 +85,9 @@ def verb_phrase(before: str, verb: str, english: str, tail: str = "", **more: ob
     return VerbPhrase(before, verb, head, spaced(particle, tail), **more)  # type: ignore[arg-type]
 
 
-def _english(person: Person, phrase: VerbPhrase, tense: str, negative: bool) -> tuple[str, str, str]:
+def _english(
+    person: Person, phrase: VerbPhrase, tense: str, negative: bool
+) -> tuple[str, str, str]:
     agreement = person.agreement
     plural = agreement in ("you", "we", "they")
     if phrase.aux:
@@ -112,7 +118,7 @@ def negated(verb: str, adjective: bool, short: bool) -> str:
         return f"{head}{space}{_OPPOSITE[last]}"
     if last.endswith("|이다"):
         return f"{head}{space}{attach(last[:-3], '이/가')} 아니다"
-    if short and len(last) <= 3 and not last.endswith("하다"):
+    if short and len(last) <= 3 and not last.endswith("하다") and head[-1:] not in ("어", "해"):
         return f"{head}{space}안 {last}"
     return f"{conjugate(verb, '지')} 않다"
 
@@ -145,7 +151,7 @@ def finish(clause: Clause, level: Level, question: bool = False, curt: bool = Fa
         return conjugate(verb, "습니까" if question else "습니다")
     if level is Level.POLITE:
         if clause.honoured and verb.endswith("시다"):
-            return verb[:-2] + "세요"
+            return verb[:-2].replace("|", "") + "세요"
         return conjugate(verb, "아요")
     if level is Level.CASUAL or question:
         if verb.endswith("거|이다"):
@@ -160,7 +166,7 @@ def own(text: str, person: Person) -> str:
     return text.replace("OWN", person.own) if "OWN" in text else text
 
 
-# --- what is stacked on a verb phrase: each returns a new verb phrase ------------------------------
+# --- what is stacked on a verb phrase: each returns a new verb phrase ---
 
 
 def _stack(phrase: VerbPhrase, person: Person, ending: str, auxiliary: str) -> str:
@@ -190,17 +196,23 @@ def wanting(phrase: VerbPhrase, person: Person) -> VerbPhrase:
 
 def obliged(phrase: VerbPhrase, person: Person) -> VerbPhrase:
     """Returns -아야 하다, have to."""
-    return wrap(phrase, conjugate(phrase.verb, "아야") + " 하다", "have", f"to {phrase.base}", False)
+    return wrap(
+        phrase, conjugate(phrase.verb, "아야") + " 하다", "have", f"to {phrase.base}", False
+    )
 
 
 def able(phrase: VerbPhrase, person: Person) -> VerbPhrase:
     """Returns -을 수 있다, can."""
-    return wrap(phrase, _stack(phrase, person, "을", " 수 있다"), phrase.head, phrase.tail, aux="can")
+    return wrap(
+        phrase, _stack(phrase, person, "을", " 수 있다"), phrase.head, phrase.tail, aux="can"
+    )
 
 
 def intending(phrase: VerbPhrase, person: Person) -> VerbPhrase:
     """Returns -으려고 하다, be going to."""
-    return wrap(phrase, conjugate(phrase.verb, "으려고") + " 하다", "be", f"going to {phrase.base}", False)
+    return wrap(
+        phrase, conjugate(phrase.verb, "으려고") + " 하다", "be", f"going to {phrase.base}", False
+    )
 
 
 def planning(phrase: VerbPhrase, person: Person) -> VerbPhrase:
@@ -210,12 +222,16 @@ def planning(phrase: VerbPhrase, person: Person) -> VerbPhrase:
 
 def scheduled(phrase: VerbPhrase, person: Person) -> VerbPhrase:
     """Returns -을 예정이다, be scheduled to."""
-    return wrap(phrase, _stack(phrase, person, "을", " 예정|이다"), "be", f"scheduled to {phrase.base}")
+    return wrap(
+        phrase, _stack(phrase, person, "을", " 예정|이다"), "be", f"scheduled to {phrase.base}"
+    )
 
 
 def deciding(phrase: VerbPhrase, person: Person) -> VerbPhrase:
     """Returns -기로 하다, decide to."""
-    return wrap(phrase, conjugate(phrase.verb, "기로") + " 하다", "decide", f"to {phrase.base}", False)
+    return wrap(
+        phrase, conjugate(phrase.verb, "기로") + " 하다", "decide", f"to {phrase.base}", False
+    )
 
 
 def trying(phrase: VerbPhrase, person: Person) -> VerbPhrase:
@@ -226,12 +242,16 @@ def trying(phrase: VerbPhrase, person: Person) -> VerbPhrase:
 
 def beginning(phrase: VerbPhrase, person: Person) -> VerbPhrase:
     """Returns -기 시작하다, begin to."""
-    return wrap(phrase, conjugate(phrase.verb, "기") + " 시작하다", "begin", f"to {phrase.base}", False)
+    return wrap(
+        phrase, conjugate(phrase.verb, "기") + " 시작하다", "begin", f"to {phrase.base}", False
+    )
 
 
 def knowing_how(phrase: VerbPhrase, person: Person) -> VerbPhrase:
     """Returns -을 줄 알다, know how to."""
-    return wrap(phrase, conjugate(phrase.verb, "을") + " 줄 알다", "know", f"how to {phrase.base}", False)
+    return wrap(
+        phrase, conjugate(phrase.verb, "을") + " 줄 알다", "know", f"how to {phrase.base}", False
+    )
 
 
 def needing(phrase: VerbPhrase, person: Person) -> VerbPhrase:
@@ -257,12 +277,16 @@ def disliking(phrase: VerbPhrase, person: Person) -> VerbPhrase:
 
 def promising(phrase: VerbPhrase, person: Person) -> VerbPhrase:
     """Returns -기로 약속하다, promise to."""
-    return wrap(phrase, conjugate(phrase.verb, "기로") + " 약속하다", "promise", f"to {phrase.base}", False)
+    return wrap(
+        phrase, conjugate(phrase.verb, "기로") + " 약속하다", "promise", f"to {phrase.base}", False
+    )
 
 
 def forgetting(phrase: VerbPhrase, person: Person) -> VerbPhrase:
     """Returns -는 것을 잊다, forget to."""
-    return wrap(phrase, conjugate(phrase.verb, "는") + " 것을 잊다", "forget", f"to {phrase.base}", False)
+    return wrap(
+        phrase, conjugate(phrase.verb, "는") + " 것을 잊다", "forget", f"to {phrase.base}", False
+    )
 
 
 # --- sentences out of clauses ---------------------------------------------------------------------

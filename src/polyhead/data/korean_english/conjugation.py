@@ -9,12 +9,49 @@ from functools import lru_cache
 
 from polyhead.data.korean_english.hangul import final_sound, join, split, with_final
 
-_B_REGULAR = frozenset("입 잡 뽑 씹 좁 업 접 꼽 집 굽히 붙잡 사로잡 갈아입 손꼽 뒤집 수줍 헤집".split())
-_D_IRREGULAR = frozenset("듣 걷 묻 싣 깨닫 긷 붇 일컫 엿듣 알아듣".split())
-_S_IRREGULAR = frozenset("짓 낫 붓 잇 긋 젓 퍼붓".split())
-_H_REGULAR = frozenset("좋 넣 놓 낳 쌓 닿 찧 빻 땋 내놓 집어넣 내려놓 올려놓 켜놓".split())
-_REU_PLAIN = frozenset("따르 치르 들르 다다르 우러르 잠그 담그".split())
-_REO = frozenset("푸르 이르 누르스르".split())
+_B_REGULAR = frozenset(
+    [
+        "입",
+        "잡",
+        "뽑",
+        "씹",
+        "좁",
+        "업",
+        "접",
+        "꼽",
+        "집",
+        "굽히",
+        "붙잡",
+        "사로잡",
+        "갈아입",
+        "손꼽",
+        "뒤집",
+        "수줍",
+        "헤집",
+    ]
+)
+_D_IRREGULAR = frozenset(["듣", "걷", "묻", "싣", "깨닫", "긷", "붇", "일컫", "엿듣", "알아듣"])
+_S_IRREGULAR = frozenset(["짓", "낫", "붓", "잇", "긋", "젓", "퍼붓"])
+_H_REGULAR = frozenset(
+    [
+        "좋",
+        "넣",
+        "놓",
+        "낳",
+        "쌓",
+        "닿",
+        "찧",
+        "빻",
+        "땋",
+        "내놓",
+        "집어넣",
+        "내려놓",
+        "올려놓",
+        "켜놓",
+    ]
+)
+_REU_PLAIN = frozenset(["따르", "치르", "들르", "다다르", "우러르", "잠그", "담그"])
+_REO = frozenset(["푸르", "이르", "누르스르"])
 _CONTRACT = {"ㅗ": "ㅘ", "ㅜ": "ㅝ", "ㅣ": "ㅕ", "ㅚ": "ㅙ"}
 _H_VOWEL = {"ㅏ": "ㅐ", "ㅓ": "ㅐ", "ㅑ": "ㅒ", "ㅕ": "ㅖ"}
 _L_KEEPS = ("면", "려", "러", "며", "므", "ㄹ")
@@ -50,7 +87,7 @@ def _bright(syllable: str) -> bool:
     return split(syllable)[1] in "ㅏㅗㅑ"
 
 
-def _infinitive_open(stem: str) -> str:
+def _infinitive_open(stem: str) -> str:  # noqa: PLR0911
     """The 아/어 form of a stem that ends in a vowel."""
     lead, vowel, _ = split(stem[-1])
     head = stem[:-1]
@@ -92,7 +129,7 @@ def infinitive(verb: str) -> str:
     return stem + ("아" if vowel in "ㅏㅗㅑ" and final != "ㅆ" else "어")
 
 
-def _attach_eu(stem: str, ending: str) -> str:
+def _attach_eu(stem: str, ending: str) -> str:  # noqa: PLR0911
     """The stem with an ending that starts with 으, 은, 을, 음 or 읍."""
     kind = _kind(stem)
     letter = split(ending[0])[2]
@@ -128,6 +165,8 @@ def conjugate(verb: str, ending: str) -> str:
     if bar:
         return noun + conjugate(last, ending)
     head, space, verb = verb.rpartition(" ")
+    if verb == "아니다" and ending in ("아요", "아"):
+        return f"{head}{space}아니{'에요' if ending == '아요' else '야'}"
     stem = _stem(verb)
     first = ending[0]
     if first in "아았":
@@ -170,6 +209,6 @@ def copula(noun: str, ending: str) -> str:
         return noun + ("여서" if open_noun else "이어서")
     if ending.startswith("았"):
         return noun + ("였" if open_noun else "이었") + ending[1:]
-    if ending == "다":
-        return noun + ("다" if open_noun else "이다")
+    if open_noun and ending[0] in "다지니":
+        return noun + ending
     return noun + conjugate("이다", ending)

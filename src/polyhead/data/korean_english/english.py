@@ -32,10 +32,79 @@ withdraw withdrew withdrawn|bounce bounced bounced|undo undid undone|knit knitte
     if line.strip()
 }
 _DOUBLING = frozenset(
-    """admit ban beg chat chop clap commit control drag drip drop dip equip fit flip forget get grab
-    hug jog knit mop nap nod occur omit pack-up permit pin plan plug prefer put quit refer regret rub
-    rip scan scrub set shop shrug shut sip sit skip slip snap stir stop strip submit swim tap tip
-    transfer trap trim trip win wrap run cut hit begin dig fan let zip sum""".split()
+    [
+        "admit",
+        "ban",
+        "beg",
+        "chat",
+        "chop",
+        "clap",
+        "commit",
+        "control",
+        "drag",
+        "drip",
+        "drop",
+        "dip",
+        "equip",
+        "fit",
+        "flip",
+        "forget",
+        "get",
+        "grab",
+        "hug",
+        "jog",
+        "knit",
+        "mop",
+        "nap",
+        "nod",
+        "occur",
+        "omit",
+        "permit",
+        "pet",
+        "pin",
+        "plan",
+        "plug",
+        "prefer",
+        "put",
+        "quit",
+        "refer",
+        "regret",
+        "rub",
+        "rip",
+        "scan",
+        "scrub",
+        "set",
+        "shop",
+        "shrug",
+        "shut",
+        "sip",
+        "sit",
+        "skip",
+        "slip",
+        "snap",
+        "stir",
+        "stop",
+        "strip",
+        "submit",
+        "swim",
+        "tap",
+        "tip",
+        "transfer",
+        "trap",
+        "trim",
+        "trip",
+        "win",
+        "wrap",
+        "run",
+        "cut",
+        "hit",
+        "begin",
+        "dig",
+        "fan",
+        "let",
+        "zip",
+        "sum",
+    ]
 )
 _IRREGULAR_PLURALS = {
     "man": "men", "woman": "women", "child": "children", "person": "people", "foot": "feet",
@@ -50,15 +119,36 @@ _IRREGULAR_PLURALS = {
     "means": "means", "spacecraft": "spacecraft", "bookshelf": "bookshelves", "bus": "buses",
     "virus": "viruses", "bonus": "bonuses", "campus": "campuses", "lens": "lenses",
     "gas": "gases", "quiz": "quizzes", "cactus": "cacti", "prosthesis": "prostheses",
-    "goalkeeper-woman": "goalkeeper-women", "firefighter": "firefighters",
 }  # fmt: skip
-_AN_SOUND = re.compile(r"(?:[aeiou]|hour|honest|heir|honor|MRI|X-ray|MBA|LCD|LED|SUV|8|11\b|18\b)", re.I)
-_A_ANYWAY = re.compile(r"(?:uni(?!n|m)|use|usual|user|euro|one\b|once|ute|USB|UV|ukulele|U-turn|eucal)", re.I)
-_ONES = (
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen "
-    "sixteen seventeen eighteen nineteen"
-).split()
-_TENS = "_ _ twenty thirty forty fifty sixty seventy eighty ninety".split()
+_AN_SOUND = re.compile(
+    r"(?:[aeiou]|hour|honest|heir|honor|MRI|X-ray|MBA|LCD|LED|SUV|8|11\b|18\b)", re.I
+)
+_A_ANYWAY = re.compile(
+    r"(?:uni(?!n|m)|use|usual|user|euro|one\b|once|ute|USB|UV|ukulele|U-turn|eucal)", re.I
+)
+_ONES = [
+    "zero",
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+    "thirteen",
+    "fourteen",
+    "fifteen",
+    "sixteen",
+    "seventeen",
+    "eighteen",
+    "nineteen",
+]
+_TENS = ["_", "_", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
 _ORDINALS = {
     "one": "first", "two": "second", "three": "third", "five": "fifth", "eight": "eighth",
     "nine": "ninth", "twelve": "twelfth",
@@ -66,12 +156,52 @@ _ORDINALS = {
 _COMPARATIVES = {"good": "better", "bad": "worse", "far": "farther", "many": "more", "much": "more"}
 _SUPERLATIVES = {"good": "best", "bad": "worst", "far": "farthest"}
 _MORE = frozenset(
-    """tired bored famous useful boring serious nervous careful modern fragile exciting tasteful
-    worried helpful painful stressful urgent proper common active honest stubborn foreign frequent
-    recent rapid crowded spacious salty-sweet fun certain human vivid precious complex precise
-    secure sturdy-built polite afraid alone awake loyal diligent""".split()
+    [
+        "tired",
+        "bored",
+        "famous",
+        "useful",
+        "boring",
+        "serious",
+        "nervous",
+        "careful",
+        "modern",
+        "fragile",
+        "exciting",
+        "tasteful",
+        "worried",
+        "helpful",
+        "painful",
+        "stressful",
+        "urgent",
+        "proper",
+        "common",
+        "active",
+        "honest",
+        "stubborn",
+        "foreign",
+        "frequent",
+        "recent",
+        "rapid",
+        "crowded",
+        "spacious",
+        "fun",
+        "certain",
+        "human",
+        "vivid",
+        "precious",
+        "complex",
+        "precise",
+        "secure",
+        "polite",
+        "afraid",
+        "alone",
+        "awake",
+        "loyal",
+        "diligent",
+    ]
 )
-_ER_TWO = frozenset("narrow shallow simple gentle quiet clever".split())
+_ER_TWO = frozenset(["narrow", "shallow", "simple", "gentle", "quiet", "clever"])
 
 
 def _syllables(word: str) -> int:
@@ -92,15 +222,17 @@ def _doubles(word: str) -> bool:
 def third_person(verb: str) -> str:
     """Returns the third person singular; the first word of a phrase is inflected."""
     word, rest = _first(verb)
-    if word in ("be", "have", "do", "go"):
-        return {"be": "is", "have": "has", "do": "does", "go": "goes"}[word] + rest
+    if word in ("be", "have"):
+        return {"be": "is", "have": "has"}[word] + rest
+    if word.endswith("o"):
+        return word + "es" + rest
     return _s(word) + rest
 
 
 @lru_cache(maxsize=20_000)
 def _s(word: str) -> str:
-    if re.search(r"(s|x|z|ch|sh)$", word) and not word.endswith("ach-"):
-        return ("stomachs" if word == "stomach" else word + "es")
+    if re.search(r"(s|x|z|ch|sh)$", word):
+        return word + ("s" if word == "stomach" else "es")
     if re.search(r"[^aeiou]y$", word):
         return word[:-1] + "ies"
     return word + "s"

@@ -8,10 +8,21 @@ VOWELS = "ㅏㅐㅑㅒㅓㅔㅕㅖㅗㅘㅙㅚㅛㅜㅝㅞㅟㅠㅡㅢㅣ"
 FINALS = ("", *"ㄱㄲㄳㄴㄵㄶㄷㄹㄺㄻㄼㄽㄾㄿㅀㅁㅂㅄㅅㅆㅇㅈㅊㅋㅌㅍㅎ")
 
 _FIRST, _LAST = 0xAC00, 0xD7A3
-_DIGIT_FINALS = dict(zip("0123456789", ("ㅇ", "ㄹ", "", "ㅁ", "", "", "ㄱ", "ㄹ", "ㄹ", ""), strict=True))
+_DIGIT_FINALS = dict(
+    zip("0123456789", ("ㅇ", "ㄹ", "", "ㅁ", "", "", "ㄱ", "ㄹ", "ㄹ", ""), strict=True)
+)
 _UNIT_FINALS = {"%": "", "km": "", "cm": "", "m": "", "kg": "ㅁ", "g": "ㅁ"}
 _CAPITAL_FINALS = {"L": "ㄹ", "R": "ㄹ", "M": "ㅁ", "N": "ㄴ"}
-_LATIN_FINALS = {"l": "ㄹ", "m": "ㅁ", "n": "ㄴ", "k": "ㄱ", "c": "ㄱ", "p": "ㅂ", "b": "ㅂ", "t": "ㅅ"}
+_LATIN_FINALS = {
+    "l": "ㄹ",
+    "m": "ㅁ",
+    "n": "ㄴ",
+    "k": "ㄱ",
+    "c": "ㄱ",
+    "p": "ㅂ",
+    "b": "ㅂ",
+    "t": "ㅅ",
+}
 _TRAILING = re.compile(r"[\s\"'”’)\]}>.,!?]+$")
 _NUMBER = re.compile(r"\d[\d,]*$")
 _LATIN = re.compile(r"(\d?)([A-Za-z]+)$")
@@ -23,7 +34,7 @@ def is_syllable(character: str) -> bool:
 
 
 def split(syllable: str) -> tuple[str, str, str]:
-    """Returns lead consonant, vowel and final consonant ("" for none); raises ValueError otherwise."""
+    """Returns lead, vowel and final consonant ("" for none); raises ValueError for no syllable."""
     if not is_syllable(syllable):
         raise ValueError(f"{syllable!r} is not one hangul syllable; give a letter from 가 to 힣")
     code = ord(syllable) - _FIRST
@@ -31,7 +42,7 @@ def split(syllable: str) -> tuple[str, str, str]:
 
 
 def join(lead: str, vowel: str, final: str = "") -> str:
-    """Returns the syllable made of the three letters; raises ValueError for letters of no such place."""
+    """Returns the syllable made of the three letters; raises ValueError where they make none."""
     try:
         code = LEADS.index(lead) * 588 + VOWELS.index(vowel) * 28 + FINALS.index(final)
     except ValueError:

@@ -18,12 +18,11 @@ from importlib import resources
 from polyhead.data.korean_english import english
 
 DOMAINS = ("business", "sports", "travel_shopping", "medicine", "daily_life")
-_ROLE_PLURAL = frozenset({"p"})
 
 
 @dataclass(frozen=True, slots=True)
 class Noun:
-    """A noun with its English grammar: determiner the/a/no/my and number count/mass/plural."""
+    """A noun with its English grammar: determiner the/a/no/own and number count/mass/plural."""
 
     korean: str
     english: str
@@ -48,7 +47,7 @@ class Verb:
 
 @dataclass(frozen=True, slots=True)
 class Adjective:
-    """An adjective, its place (attr, pred or both), its sign (+, - or none) and how it conjugates."""
+    """An adjective, its place (attr, pred or both), its sign (+, -, none), how it conjugates."""
 
     korean: str
     english: str
@@ -88,7 +87,7 @@ class Adverb:
 
 @dataclass(slots=True)
 class Scene:
-    """Words that go together in one domain; `traits` are thing, human, building, food, abstract, sport."""
+    """Words that go together in one domain; `traits` are thing, human, building, food, ..."""
 
     name: str
     domain: str
@@ -134,7 +133,7 @@ def _noun(columns: list[str], header: dict[str, str]) -> Noun:
         korean=columns[0],
         english=columns[1],
         plural=keyed.get("pl") or (columns[1] if number != "count" else english.plural(columns[1])),
-        determiner=keyed.get("det", header.get("det", "the")),
+        determiner=keyed.get("det", header.get("det", "the")).replace("my", "own"),
         number=number,
         counter=keyed.get("counter", header.get("counter", "개")),
         measure=keyed.get("m", ""),
@@ -192,7 +191,9 @@ class _Reader:
         self.scene = None
         self.kind = group
         if group in ("people", "places"):
-            (self.lexicon.people if group == "people" else self.lexicon.places).setdefault(self.target, [])  # type: ignore[attr-defined]
+            (self.lexicon.people if group == "people" else self.lexicon.places).setdefault(
+                self.target, []
+            )
         elif "who" in self.header:
             at, size = self.header.get("at", ""), int(self.header.get("size", "1"))
             self.scene = Scene(name, domain, self.header["who"], at, frozenset(plain), size)
@@ -238,7 +239,9 @@ def lexicon() -> Lexicon:
             else:
                 columns = line.split("\t")
                 if len(columns) < 2 and reader.kind != "list":
-                    raise ValueError(f"{domain}.tsv:{number}: {line!r} has no English; part with a tab")
+                    raise ValueError(
+                        f"{domain}.tsv:{number}: {line!r} has no English; part with a tab"
+                    )
                 reader.entry(columns + [""] * (3 - len(columns)))
     for scenes in reader.lexicon.scenes.values():
         for scene in scenes:

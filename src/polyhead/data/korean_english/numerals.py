@@ -9,8 +9,58 @@ _SINO = ("", "일", "이", "삼", "사", "오", "육", "칠", "팔", "구")
 _SMALL = ((1000, "천"), (100, "백"), (10, "십"))
 
 NATIVE_COUNTERS = frozenset(
-    "개 명 분 사람 마리 권 대 장 잔 병 그릇 벌 켤레 자루 송이 살 시 시간 번 군데 채 척 통 봉지 상자 "
-    "조각 곡 달 가지 줄 알 컵 접시 포기 다발 부 건 판 캔 모 팩 자리 곳 차례 갑 편 경기 골 바퀴 쌍 세트".split()
+    [
+        "개",
+        "명",
+        "사람",
+        "마리",
+        "권",
+        "대",
+        "장",
+        "잔",
+        "병",
+        "그릇",
+        "벌",
+        "켤레",
+        "자루",
+        "송이",
+        "살",
+        "시",
+        "시간",
+        "번",
+        "군데",
+        "채",
+        "척",
+        "통",
+        "봉지",
+        "상자",
+        "조각",
+        "곡",
+        "달",
+        "가지",
+        "줄",
+        "알",
+        "컵",
+        "접시",
+        "포기",
+        "다발",
+        "부",
+        "건",
+        "판",
+        "캔",
+        "모",
+        "팩",
+        "자리",
+        "곳",
+        "차례",
+        "갑",
+        "편",
+        "경기",
+        "골",
+        "바퀴",
+        "쌍",
+        "세트",
+    ]
 )
 
 
@@ -42,7 +92,7 @@ def _below_ten_thousand(number: int) -> str:
 
 @lru_cache(maxsize=20_000)
 def sino(number: int) -> str:
-    """Returns the Sino-Korean number 0 to 999,999,999,999, spaced by ten thousands; raises ValueError."""
+    """Returns a Sino-Korean number below 10^12, spaced by ten thousands; raises ValueError."""
     if not 0 <= number < 10**12:
         raise ValueError(f"{number} is out of range; sino() reads 0 to 999,999,999,999")
     if number == 0:
@@ -51,7 +101,11 @@ def sino(number: int) -> str:
     for size, name in ((10**8, "억"), (10**4, "만"), (1, "")):
         group = number // size % 10_000
         if group:
-            words = "" if group == 1 and name == "만" and number < 20_000 else _below_ten_thousand(group)
+            words = (
+                ""
+                if group == 1 and name == "만" and number < 20_000
+                else _below_ten_thousand(group)
+            )
             parts.append(words + name)
     return " ".join(parts)
 

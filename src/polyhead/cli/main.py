@@ -1,0 +1,54 @@
+"""The program `polyhead`: its commands, and how it ends.
+
+Results go to stdout, everything else to stderr. Exit codes: 0 done; 1 it failed or the check found
+a fault; 2 wrong use.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import cyclopts
+from rich.console import Console
+
+from polyhead import __version__, machine
+from polyhead.errors import PolyheadError
+
+app = cyclopts.App(
+    name="polyhead",
+    help="One attention, many models: train, evaluate, look inside.",
+    version=__version__,
+    help_format="markdown",
+)
+for module, names in {
+    "train": ("train", "verify-resume", "recipes"),
+    "use": ("translate", "evaluate", "score", "inspect", "explain"),
+    "quickstart": ("quickstart",),
+}.items():
+    for command in names:
+        function = command.replace("-", "_")
+        app.command(f"polyhead.cli.{module}:{function}", name=command)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run one command and exit; what a user can cause is told in plain words, not a traceback."""
+    machine.prepare()
+    if os.environ.get("POLYHEAD_ALLOCATOR") != "system":
+        os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    stderr = Console(stderr=True, highlight=False)
+    try:
+        app(arguments, exit_on_error=False, print_error=False, error_console=stderr)
+    except cyclopts.CycloptsError as error:
+        stderr.print(f"polyhead: {error}", markup=False, soft_wrap=True)
+        stderr.print("`polyhead --help` and `polyhead COMMAND --help` show what there is.")
+        sys.exit(2)
+    except PolyheadError as error:
+        stderr.print(f"polyhead: {error}", markup=False, soft_wrap=True)
+        sys.exit(error.exit_code)
+    except BrokenPipeError:  # the reader of our output has gone: nothing is left to do
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except KeyboardInterrupt:
+        stderr.print("polyhead: stopped")
+        sys.exit(1)

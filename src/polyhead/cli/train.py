@@ -1,0 +1,84 @@
+"""Commands that train."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from polyhead.errors import UsageError
+
+Json = Annotated[bool, Parameter(name="--json", negative="", help="print one JSON object")]
+
+
+def train(
+    recipe: str | None = None,
+    *overrides: str,
+    out: Path | None = None,
+    resume: Path | None = None,
+) -> None:
+    """Train a recipe, or go on with a run exactly where it stopped.
+
+    Parameters
+    ----------
+    recipe
+        a recipe's file, or the name of a shipped one (`polyhead recipes`)
+    overrides
+        key=value changes with dotted keys, for example training.max_steps=100
+    out
+        the run folder to make (default: runs/NAME); an existing one is refused
+    resume
+        the run folder to go on with
+    """
+    given = [*([recipe] if recipe else []), *overrides]
+    if resume is not None:
+        if given and "=" not in given[0]:
+            raise UsageError("--resume takes a run folder and no recipe: the run holds its own")
+        if out is not None:
+            raise UsageError("--resume goes on in the same folder; --out does not go with it")
+        from polyhead.training.start import resume as go_on
+
+        go_on(resume, given)
+        return
+    if recipe is None:
+        raise UsageError("say which recipe to train (`polyhead recipes` lists the shipped ones)")
+    from polyhead import api
+
+    api.train(recipe, out, list(overrides))
+
+
+def verify_resume(recipe: str, *overrides: str, steps: int = 30, json_: Json = False) -> None:
+    """Prove exact resume: kill a training, resume it, compare every loss and the final weights.
+
+    Exits 1 unless they are identical to those of an uninterrupted training.
+
+    Parameters
+    ----------
+    recipe
+        a recipe's file, or the name of a shipped one
+    overrides
+        key=value changes with dotted keys
+    steps
+        how many steps to compare
+    """
+    from polyhead import config
+    from polyhead.training.verify import verify_resume as verify
+
+    result = verify(config.load_recipe(recipe, list(overrides)), steps)
+    if json_:
+        print(json.dumps(result.as_dict()))
+    else:
+        print(result.describe())
+    if not result.identical:
+        raise SystemExit(1)
+
+
+def recipes() -> None:
+    """List the recipes that come with Polyhead."""
+    from polyhead.config import shipped_recipes
+
+    for name, path in shipped_recipes().items():
+        first = path.read_text(encoding="utf-8").splitlines()[0].lstrip("# ")
+        print(f"{name}\t{first}")

@@ -1,0 +1,1 @@
+"""How good a trained run is: reports with honest, comparable units."""

@@ -1,0 +1,55 @@
+"""An evaluation report: scores with intervals and signatures, and likelihoods."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import Any
+
+from torch import nn
+
+from polyhead.decoding.translate import Options
+from polyhead.tasks.translation import Corpus, Task
+
+BOOTSTRAP = 1000  # resamples; sacreBLEU's default
+
+
+def likelihood(task: Task, model: nn.Module, corpus: Corpus) -> dict[str, float]:
+    """nll, perplexity and bits per byte of the targets under forced decoding.
+
+    nll is in nats per target token, the end included. Bits per byte spreads the same total over the
+    UTF-8 bytes of the raw targets and their line ends, so it compares across tokenizers.
+    """
+    total = -float(task.log_probabilities(model, corpus).sum())
+    tokens = int(corpus.examples.targets.lengths.sum())
+    size = sum(len(t.encode()) + 1 for t in corpus.texts()[1])
+    nll = total / tokens
+    return {
+        "nll": nll,
+        "perplexity": math.exp(min(nll, 700.0)),
+        "bits_per_byte": total / math.log(2) / size,
+    }
+
+
+def evaluate(
+    task: Task, model: nn.Module, corpus: Corpus, options: Options, *, name: str, split: str
+) -> tuple[dict[str, Any], list[str]]:
+    """The report (as `evaluate --json` prints it) and the hypotheses it scored."""
+    start = time.perf_counter()
+    hypotheses = task.translate(model, corpus, options)
+    decoding = time.perf_counter() - start
+    references = corpus.texts()[1]
+    metrics: dict[str, Any] = task.scores(
+        hypotheses, references, names=("bleu", "chrf", "ter"), bootstrap=BOOTSTRAP
+    )
+    metrics |= likelihood(task, model, corpus)
+    written = sum(len(ids) + 1 for ids in task.target_tokenizer.encode_all(hypotheses))
+    report = {
+        "run": name,
+        "split": split,
+        "examples": len(corpus),
+        "metrics": metrics,
+        "seconds": round(decoding, 3),
+        "tokens_per_second": round(written / decoding, 1),
+    }
+    return report, hypotheses
