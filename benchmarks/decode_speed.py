@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from benchmarks import common
 from benchmarks.common import TUNED_ALLOCATOR, Interpreters, Result, System
@@ -70,7 +70,11 @@ def table_of(
     results: Mapping[str, list[Result]], figures: Sequence[str], *, reference: str
 ) -> Table:
     """Medians in tokens per second, and below each the reference's ratio to it."""
-    table = Table("system", *figures, caption=f"×: {reference} / system, median of the rounds")
+    table = Table(
+        Column("system", no_wrap=True),
+        *figures,
+        caption=f"×: {reference} / system, median of the rounds",
+    )
     ours = results[reference]
     for name, rounds in results.items():
         if not common.succeeded(rounds):

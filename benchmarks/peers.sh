@@ -32,7 +32,7 @@ for peer in "${peers[@]}"; do
         sentencepiece subword-nmt sacremoses ;;
     huggingface)
       "${pip[@]}" "$torch" 'transformers>=5.23,<6' 'ctranslate2>=4.8.5,<5' \
-        'tokenizers>=0.23.1,<0.24' 'sacrebleu>=2.6,<3' sacremoses ;;
+        'tokenizers>=0.23.1,<0.24' 'sacrebleu>=2.6,<3' ;;
     *) echo "unknown peer: $peer" >&2; exit 2 ;;
   esac
   "$folder/$peer/bin/python" -c 'import torch; print("torch", torch.__version__)' >&2

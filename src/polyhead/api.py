@@ -1,4 +1,4 @@
-# ruff: noqa: E402, I001
+# ruff: noqa: E402
 """The Python interface: what the command line does, as functions and one class."""
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
 from torch import nn
 
 from polyhead import config, registry
@@ -62,13 +61,11 @@ def load(run: str | Path, precision: Precision = "fp32") -> Translator:
 
 
 def _in_precision(model: nn.Module, precision: Precision) -> nn.Module:
-    if precision == "bf16":
-        return model.to(torch.bfloat16)
-    if precision == "int8":
-        from polyhead.layers.packed import pack
+    if precision == "fp32":
+        return model
+    from polyhead.layers.packed import pack
 
-        pack(model, "int8")
-    return model
+    return pack(model, precision)
 
 
 class Translator:
@@ -152,7 +149,9 @@ class Translator:
         _check_texts(sources)
         _check_texts(targets)
         if len(sources) != len(targets):
-            raise UsageError(f"{len(sources)} sources but {len(targets)} targets; one each is needed")
+            raise UsageError(
+                f"{len(sources)} sources but {len(targets)} targets; one each is needed"
+            )
         if not sources:
             return []
         corpus = self.task.encode([_as_pairs(sources, targets)])

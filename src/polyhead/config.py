@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Mapping
+from copy import deepcopy
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -44,7 +45,7 @@ def _resolve(value: str, info: ValidationInfo) -> str:
 
 
 DataPath = Annotated[str, AfterValidator(_resolve)]
-"""A file path: relative to the recipe's file, `~` and `${VARIABLE}` expanded, absolute once read."""
+"""A file path: relative to the recipe, `~` and `${VARIABLE}` expanded, absolute once read."""
 
 
 class TokenizerConfig(Section):
@@ -109,8 +110,8 @@ class Recipe(Section):
     name: str = Field(pattern=r"^[\w.+-]+$")
     seed: int = Field(1, ge=0)
     task: str
-    model: SerializeAsAny[BaseModel]
-    data: SerializeAsAny[BaseModel]
+    model: SerializeAsAny[Section]
+    data: SerializeAsAny[Section]
     tokenizer: TokenizerConfig = TokenizerConfig()
     training: TrainingConfig
     decoding: DecodingConfig = DecodingConfig()
@@ -122,13 +123,15 @@ class Recipe(Section):
         )
 
 
-def load_recipe(source: str | Path | Mapping[str, Any], overrides: list[str] | None = None) -> Recipe:
-    """Read a recipe from a path, a shipped name or a mapping; apply `key=value` overrides; check it.
+def load_recipe(
+    source: str | Path | Mapping[str, Any], overrides: list[str] | None = None
+) -> Recipe:
+    """Read a recipe (a path, a shipped name or a mapping), apply `key=value` overrides, check it.
 
     Raises RecipeError with every problem found.
     """
     if isinstance(source, Mapping):
-        raw, folder, where = dict(source), Path(), "recipe"
+        raw, folder, where = deepcopy(dict(source)), Path(), "recipe"
     else:
         path = find_recipe(source)
         raw, folder, where = _read_yaml(path), path.parent, str(path)
@@ -181,11 +184,16 @@ def _override(raw: dict[str, Any], text: str) -> None:
     for part in parents:
         if isinstance(place, list):
             place = place[_index(part, place, key)]
+            if not isinstance(place, dict | list):
+                raise UsageError(f"{key}: {place!r} at {part!r} has no keys")
         else:
             if not isinstance(place.get(part), dict | list):
                 place[part] = {}
             place = place[part]
-    parsed = yaml.safe_load(value) if value else None
+    try:
+        parsed = yaml.safe_load(value) if value else None
+    except yaml.YAMLError:
+        raise UsageError(f"{text!r}: the value is not valid YAML; put it in quotes") from None
     if isinstance(place, list):
         place[_index(last, place, key)] = parsed
     else:
@@ -209,18 +217,21 @@ def _check(raw: dict[str, Any], folder: Path, where: str) -> Recipe:
     ):
         name = chooser()
         if name is None:
-            continue  # the outer schema says that it is missing
+            if isinstance(raw.get(key), dict):  # else the outer schema says that it is missing
+                problems += ["model.kind: missing"] if key == "model" else []
+                raw[key] = Section()
+            continue
         try:
             section = getattr(registry.find(room, name), schema)
         except UsageError as error:
             problems.append(f"{'model.kind' if key == 'model' else 'task'}: {error}")
-            raw[key] = BaseModel()
+            raw[key] = Section()
             continue
         try:
             raw[key] = section.model_validate(raw.get(key, {}), context=context)
         except ValidationError as error:
             problems += _problems(error, section, key)
-            raw[key] = BaseModel()
+            raw[key] = Section()
     try:
         recipe = Recipe.model_validate(raw, context=context)
     except ValidationError as error:
@@ -241,8 +252,6 @@ def _problems(error: ValidationError, schema: type[BaseModel], prefix: str) -> I
         if item["type"] == "extra_forbidden":
             yield f"{path}: unknown key{_suggest(schema, location)}"
         elif item["type"] == "missing":
-            if prefix == "" and path == "model.kind":
-                continue
             yield f"{path}: missing"
         else:
             message = item["msg"].removeprefix("Value error, ")
@@ -284,7 +293,7 @@ def _all_paths(schema: type[BaseModel], prefix: str = "") -> Iterator[str]:
     for name, field in schema.model_fields.items():
         yield prefix + name
         inner = _section_of(field.annotation)
-        if inner is not None and inner is not BaseModel:
+        if inner is not None and inner is not Section:
             yield from _all_paths(inner, f"{prefix}{name}.")
 
 

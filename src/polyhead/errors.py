@@ -16,7 +16,7 @@ class UsageError(PolyheadError):
 
 
 class RecipeError(UsageError):
-    """A recipe has problems: all of them are listed, each with its path and a nearest valid name."""
+    """A recipe has problems: all are listed, each with its path and the nearest valid name."""
 
     def __init__(self, where: str, problems: list[str]):
         self.problems = problems

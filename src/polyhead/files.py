@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import shutil
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -88,7 +89,7 @@ def write_folder(path: Path, fill: Callable[[Path], None]) -> None:
 
 
 def folder_faults(path: Path) -> list[str]:
-    """What is wrong with a folder made by `write_folder`, a line each; empty when all sums match."""
+    """What is wrong with a folder made by `write_folder`, a line each; none if all sums match."""
     listing = path / "checksums.json"
     try:
         sums = json.loads(listing.read_text(encoding="utf-8"))
@@ -169,5 +170,5 @@ def decode_lines(file: IO[bytes], name: str) -> Iterator[str]:
                     f"iconv -f EUC-KR -t UTF-8 {name} > converted.txt"
                 ) from None
             yield line.removesuffix("\n").removesuffix("\r")
-    except (gzip.BadGzipFile, EOFError, OSError) as error:
+    except (gzip.BadGzipFile, zlib.error, EOFError, OSError) as error:
         raise DataError(f"{name}: cannot be read to its end ({error})") from None

@@ -203,15 +203,26 @@ def test_pack_names_the_precisions_there_are():
         pack(model(), "fp16")
 
 
-def test_missing_products_are_said_once_with_the_reason(monkeypatch):
+@pytest.mark.parametrize(
+    ("broken", "said"),
+    [
+        (["gemm"], r"missing, a slower one is used \(torch._int_mm: no such product here\)"),
+        (["gemm", "onednn"], r"missing, emulated in fp32, slowly \(torch._int_mm: .*; onednn"),
+    ],
+)
+def test_missing_products_are_said_with_the_reason(broken, said, monkeypatch):
     def missing(*_: object) -> Tensor:
         raise RuntimeError("no such product here\nlong story")
 
-    monkeypatch.setattr(torch, "_int_mm", missing)
-    monkeypatch.setattr(packed, "_onednn_product", missing)
+    for name, (owner, attribute) in {
+        "gemm": (torch, "_int_mm"),
+        "onednn": (packed, "_onednn_product"),
+    }.items():
+        if name in broken:
+            monkeypatch.setattr(owner, attribute, missing)
     packed._int8_products.cache_clear()
     try:
-        with pytest.warns(UserWarning, match=r"emulated.*_int_mm: no such product here; onednn"):
+        with pytest.warns(UserWarning, match=said):
             Int8Linear.from_weight(torch.ones(4, 4))
     finally:
         packed._int8_products.cache_clear()

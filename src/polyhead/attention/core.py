@@ -1,8 +1,8 @@
 """The one equation, as plainly as it can be computed: the definition every fast path is tested by.
 
-    logits  = score(q, k) + sum of bias(q, q_positions, k_positions)
-    weights = weighting(logits, allowed = mask(q_positions, k_positions))
-    values  = weights @ v
+logits  = score(q, k) + sum of bias(q, q_positions, k_positions)
+weights = weighting(logits, allowed = mask(q_positions, k_positions))
+values  = weights @ v
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Multi-head attention (Vaswani et al. 2017, section 3.2.2), of a sequence to itself or another.
 
-    MultiHead(Q, K, V) = Concat(head_1, …, head_h) W_O
-    head_i = Attention(Q W_Q_i, K W_K_i, V W_V_i)
+MultiHead(Q, K, V) = Concat(head_1, …, head_h) W_O
+head_i = Attention(Q W_Q_i, K W_K_i, V W_V_i)
 """
 
 from __future__ import annotations

@@ -149,10 +149,10 @@ def _tab_rows(path: Path, wanted: list[str]) -> Iterator[tuple[int, Mapping[str,
 
 
 def _csv_rows(path: Path, wanted: list[str]) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    reader = csv.reader(f"{line}\n" for line in read_lines(path))
-    header = next(reader, [])
-    _check_columns(path, header, wanted)
+    reader = csv.reader((f"{line}\n" for line in read_lines(path)), strict=True)
     try:
+        header = next(reader, [])
+        _check_columns(path, header, wanted)
         for cells in reader:
             if cells and len(cells) != len(header):
                 raise DataError(

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from unicodedata import normalize
 
 import tokenizers as hf
 from tokenizers import decoders, models, normalizers, pre_tokenizers, trainers
@@ -38,6 +39,7 @@ class Tokenizer:
         self.inner = inner
         self.size = inner.get_vocab_size()
         self.pad_id = self.size - 1
+        inner.encode_special_tokens = True  # a text that says `</s>` does not end there
 
     def encode(self, text: str) -> list[int]:
         """Token ids of one line of text."""
@@ -75,9 +77,8 @@ class Tokenizer:
     def explain(self, text: str) -> Explanation:
         """Tokens, ids and unknown characters of a text."""
         encoding = self.inner.encode(text, add_special_tokens=False)
-        normal = self.inner.normalizer.normalize_str(text) if self.inner.normalizer else text
         unknown = [
-            normal[start:end]
+            normalize("NFC", text[start:end])
             for i, (start, end) in zip(encoding.ids, encoding.offsets, strict=True)
             if i == UNKNOWN_ID
         ]

@@ -17,6 +17,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from polyhead.decoding.best import top
+
 
 class State(Protocol):
     def select(self, rows: Tensor, sentences: Tensor | None = None) -> Any: ...
@@ -89,7 +91,7 @@ def one_by_one(
     for length in range(tokens.shape[1]):
         logits, state = step(last, state)
         log_p = _log_probabilities(logits[:, -1], vocabulary, restrict, tokens[running, :length])
-        chosen = log_p.argmax(dim=-1) if choose is None else choose(log_p)
+        chosen = top(log_p, 1)[1][:, 0] if choose is None else choose(log_p)
         total[running] += log_p.gather(1, chosen[:, None])[:, 0]
         tokens[running, length] = chosen
         lengths[running] = length + 1
@@ -127,7 +129,7 @@ class _Finished:
         self.ended = torch.zeros(sentences, beam, dtype=torch.bool, device=device)
         self.tokens = torch.zeros(sentences, beam, width, dtype=torch.long, device=device)
 
-    def offer(  # noqa: PLR0913 - one hypothesis is these columns
+    def offer(
         self, rows: Tensor, scores: Tensor, totals: Tensor, tokens: Tensor, *, ended: bool
     ) -> None:
         """Offer hypotheses [b,n] (score -inf: none) with tokens [b,n,T] to sentences `rows` [b]."""
@@ -139,7 +141,9 @@ class _Finished:
 
         self.scores[rows] = best
         self.totals[rows] = merge(self.totals[rows], totals)
-        self.lengths[rows] = merge(self.lengths[rows], torch.full_like(order, length)[:, :1].expand_as(scores))
+        self.lengths[rows] = merge(
+            self.lengths[rows], torch.full_like(order, length)[:, :1].expand_as(scores)
+        )
         self.ended[rows] = merge(self.ended[rows], torch.full_like(scores, ended, dtype=torch.bool))
         widened = self.tokens.new_zeros(*tokens.shape[:2], self.tokens.shape[2])
         widened[:, :, :length] = tokens
@@ -186,11 +190,13 @@ def beam_search(
         logits, state = step(last, state)
         so_far = tokens[:, : totals.shape[1]].flatten(0, 1)
         log_p = _log_probabilities(logits[:, -1], vocabulary, restrict, so_far)
-        size = log_p.shape[-1]
-        candidates = totals[:, :, None] + log_p.view(len(running), -1, size)
-        # of the best 2n, at most n end, so at least n go on
+        # of a sentence's best 2n, at most n end, so at least n go on; they are among its rows' 2n
+        each = min(2 * beam, log_p.shape[-1])
+        values, columns = top(log_p, each)
+        candidates = totals[:, :, None] + values.view(*totals.shape, each)
         best, flat = candidates.flatten(1).topk(min(2 * beam, candidates[0].numel()), dim=1)
-        parents, chosen = flat // size, flat % size
+        parents = flat // each
+        chosen = columns.view(len(running), -1).gather(1, flat)
         extended = torch.cat(
             [
                 tokens[:, : totals.shape[1]].gather(
@@ -213,9 +219,7 @@ def beam_search(
         tokens = extended.gather(1, order[:, :, None].expand(-1, -1, length))
         if bool(at_limit.any()):
             cut = at_limit & ~enough
-            finished.offer(
-                running[cut], alive[cut] / penalty, alive[cut], tokens[cut], ended=False
-            )
+            finished.offer(running[cut], alive[cut] / penalty, alive[cut], tokens[cut], ended=False)
         parents = parents.gather(1, order)
         chosen = chosen.gather(1, order)
         kept = (~done).nonzero()[:, 0]

@@ -39,6 +39,7 @@ def _payload(maps: AttentionMaps) -> str:
         "main": maps.main_kind,
         "source_tokens": maps.source_tokens,
         "target_tokens": maps.target_tokens,
+        "read_tokens": maps.read_tokens or maps.target_tokens,
         "axes": {kind: maps.axes[kind] for kind in maps.attention},
         "headings": {kind: maps.heading(kind) for kind in maps.attention},
         "short_headings": {k: SHORT_HEADINGS.get(k, maps.heading(k)) for k in maps.attention},

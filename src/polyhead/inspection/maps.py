@@ -36,8 +36,9 @@ class AttentionMaps:
     """Attention weights of one example, each kind [layers, heads, queries, keys], with its words.
 
     `target_tokens` are the words written, a query each; `read_tokens` those read meanwhile, which
-    stand one step behind (default: the target tokens). `axes` says for each kind which words label its queries and its keys; the three kinds of a
-    translation are known. A row sums to 1, or to 0 where nothing was allowed.
+    stand one step behind (default: the target tokens). `axes` says for each kind which words label
+    its queries and its keys; the three kinds of a translation are known. A row sums to 1, or to 0
+    where nothing was allowed.
     Raises PolyheadError where shapes, words or sums do not fit.
     """
 

@@ -48,7 +48,7 @@ def attention_picture(maps: AttentionMaps) -> Image.Image:
 
     Raises PolyheadError where no font holds the words' characters.
     """
-    words = [*maps.source_tokens, *maps.target_tokens]
+    words = [*maps.source_tokens, *maps.target_tokens, *(maps.read_tokens or [])]
     headings = [maps.heading(kind) for kind in maps.attention]
     fonts = find_fonts([*words, maps.title, maps.note, *headings, _PLAIN_CHARACTERS])
     notes = maps.note.splitlines()
@@ -145,6 +145,8 @@ def _high(weights: Weights) -> float:
 
 def _caption(maps: AttentionMaps, kind: str) -> str:
     queries, keys = maps.axes[kind]
+    if keys == "read":
+        return "Each row is the step that writes a word; its colours say which words read before."
     return f"Each row is a {queries} word; its colours say which {keys} words it attends to."
 
 

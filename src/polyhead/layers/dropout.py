@@ -8,7 +8,6 @@ is scaled by exactly the inverse of what is kept.
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 
@@ -18,28 +17,27 @@ class Dropout(nn.Module):
     def __init__(self, p: float):
         super().__init__()
         self.p = p
+        self.dropped = round(256 * p)
+        self.scale = 256 / (256 - self.dropped)
 
     def forward(self, x: Tensor) -> Tensor:
         """[…] -> […]."""
-        keep = self._keep(x)
-        return x if keep is None else x * keep
+        kept = self._kept(x)
+        return x if kept is None else x * kept * self.scale
 
     def add(self, residual: Tensor, x: Tensor) -> Tensor:
         """residual + dropout(x), in one pass."""
-        keep = self._keep(x)
-        return residual + x if keep is None else torch.addcmul(residual, x, keep)
+        kept = self._kept(x)
+        return residual + x if kept is None else torch.addcmul(residual, x, kept, value=self.scale)
 
-    def _keep(self, x: Tensor) -> Tensor | None:
-        """What to multiply x with: 0 or 1/(1-p); None where nothing is dropped."""
-        dropped = round(256 * self.p)
-        if not self.training or dropped == 0:
+    def _kept(self, x: Tensor) -> Tensor | None:
+        """1 where x is kept and 0 where it is dropped; None where nothing is."""
+        if not self.training or self.dropped == 0:
             return None
-        if x.device.type != "cpu":
-            return F.dropout(torch.ones_like(x), self.p)
         count = x.numel()
-        words = torch.empty((count + 7) // 8, dtype=torch.int64).random_(-(2**63), 2**63 - 1)
-        random = words.view(torch.uint8)[:count].view(x.shape)
-        return (random >= dropped).to(x.dtype).mul_(256 / (256 - dropped))
+        words = torch.empty((count + 7) // 8, dtype=torch.int64, device=x.device)
+        random = words.random_(-(2**63), None).view(torch.uint8)[:count].view(x.shape)
+        return torch.ge(random, self.dropped, out=torch.empty_like(x))
 
     def extra_repr(self) -> str:
         return f"p={self.p}"

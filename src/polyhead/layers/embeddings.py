@@ -27,11 +27,18 @@ class TokenEmbedding(nn.Module):
 
 
 class OutputHead(nn.Module):
-    """Logits over the vocabulary: hidden [..,E] -> [..,V]; the weight may be an embedding's."""
+    """Logits over the vocabulary: hidden [..,E] -> [..,V]; the weight may be an embedding's.
+
+    `packed`, once set, is a faster form of the same product for inference.
+    """
 
     def __init__(self, weight: nn.Parameter):
         super().__init__()
         self.weight = weight
+        self.packed: nn.Module | None = None
 
     def forward(self, hidden: Tensor) -> Tensor:
+        if self.packed is not None:
+            logits: Tensor = self.packed(hidden)
+            return logits
         return F.linear(hidden, self.weight)

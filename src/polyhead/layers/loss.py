@@ -12,38 +12,46 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-CHUNK = 2048  # tokens
+CHUNK = 1024  # tokens: their logits stay in the cache between the products
+TINY = 1e-38  # keeps the logarithm finite where a probability underflows
 
 
 class _ChunkedCrossEntropy(torch.autograd.Function):
+    """With p = softmax(x W'), target distribution t = (1 - e) one-hot + e / V, and d = p - t:
+
+        loss = sum_i (logsumexp_i - t . logits_i),   d loss / dx = d W,   d loss / dW = d' x
+
+    The uniform part of t never meets the V columns: it is a product with the mean of W's rows.
+    """
+
     @staticmethod
     def forward(
         ctx: Any, hidden: Tensor, weight: Tensor, labels: Tensor, smoothing: float
     ) -> tuple[Tensor, Tensor]:
         needs = any(ctx.needs_input_grad[:2])
-        nll = hidden.new_zeros((), dtype=torch.float32)
-        uniform = hidden.new_zeros((), dtype=torch.float32)
+        mean_weight = weight.float().mean(dim=0)
+        nll = uniform = hidden.new_zeros((), dtype=torch.float32)
         grad_hidden = torch.empty_like(hidden) if needs else None
         grad_weight = torch.zeros_like(weight) if needs else None
-        vocabulary = weight.shape[0]
         for start in range(0, len(hidden), CHUNK):
             chunk = slice(start, start + CHUNK)
             x, y = hidden[chunk], labels[chunk, None]
             logits = F.linear(x, weight).float()
-            normaliser = logits.logsumexp(dim=-1, keepdim=True)
-            nll += (normaliser - logits.gather(1, y)).sum()
+            picked = logits.gather(1, y)
+            p = torch.softmax(logits, dim=-1)
+            surprise = -p.gather(1, y).clamp_min(TINY).log()
+            nll = nll + surprise.sum()
             if smoothing:
-                uniform += (normaliser - logits.mean(dim=-1, keepdim=True)).sum()
+                uniform = uniform + (surprise + picked).sum() - (x.float() @ mean_weight).sum()
             if grad_hidden is None or grad_weight is None:
                 continue
-            # d loss / d logits = softmax - (1 - smoothing) one-hot - smoothing / V
-            delta = logits.sub_(normaliser).exp_()
-            if smoothing:
-                delta.sub_(smoothing / vocabulary)
-            delta.scatter_add_(1, y, torch.full_like(y, smoothing - 1, dtype=delta.dtype))
-            delta = delta.to(hidden.dtype)
-            torch.mm(delta, weight, out=grad_hidden[chunk])
-            grad_weight.addmm_(delta.t(), x)
+            p.scatter_add_(1, y, torch.full_like(picked, smoothing - 1))
+            p = p.to(hidden.dtype)
+            torch.mm(p, weight, out=grad_hidden[chunk])
+            grad_weight.addmm_(p.t(), x)
+        if grad_hidden is not None and grad_weight is not None and smoothing:
+            grad_hidden -= (smoothing * mean_weight).to(hidden.dtype)
+            grad_weight -= hidden.sum(dim=0) * (smoothing / len(weight))
         ctx.save_for_backward(grad_hidden, grad_weight)
         loss = (1 - smoothing) * nll + smoothing * uniform
         ctx.mark_non_differentiable(nll)

@@ -16,12 +16,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from polyhead.layers.embeddings import OutputHead
+
 Precision = Literal["fp32", "bf16", "int8"]
 
 # Each row of bytes that torch's row-wise quantiser returns ends in its fp32 scale and least value.
 _TRAILER = 8
 # int8: up to so many rows times weights, a product without oneDNN's 25-microsecond primitive wins.
-_SMALL_ROWS, _SMALL_WEIGHTS = 16, 1 << 20
+_SMALL_ROWS, _SMALL_WEIGHTS = 32, 1 << 18
 # fp32: from so many multiplications on, a weight laid out in blocks wins over MKL's plain product.
 _MANY_PRODUCTS = 1 << 22
 
@@ -40,8 +42,7 @@ class Int8Linear(nn.Module):
 
     Input [..,K] in fp32 (anything else is converted), output [..,N] in fp32. For one row, or few
     rows of a small weight, `torch._int_mm` does the product; else oneDNN with blocked weights.
-    Both layouts are kept, together two bytes a weight. Rows that span less than about 1e-6 lose
-    precision (the quantiser adds 1e-8 to the span).
+    Both layouts are kept (two bytes a weight). Rows that span less than 1e-6 lose precision.
     """
 
     def __init__(self, weight: Tensor, bias: Tensor | None, relu: bool):
@@ -56,9 +57,8 @@ class Int8Linear(nn.Module):
         self._bias = torch.zeros(self.out_features)
         if bias is not None:
             self._bias.copy_(bias.detach())
-        self._small = weight.numel() < _SMALL_WEIGHTS
-        # Zero weights meet the trailer of every row, so that it needs no cutting off.
-        padded = F.pad(weight_int8, (0, _TRAILER))
+        self._small = weight.numel() <= _SMALL_WEIGHTS
+        padded = F.pad(weight_int8, (0, _TRAILER))  # zeros meet the trailer: it stays uncut
         self._gemm, self._primitive = _int8_products()
         self._zeros = torch.zeros(self.out_features, dtype=torch.int64)
         if self._gemm:
@@ -165,9 +165,8 @@ def pack(module: nn.Module, precision: Precision, *, skip: Collection[str] = ())
 
     `nn.Linear` and all its subclasses are replaced; a module whose dotted name, or its last part,
     is in `skip` stays with all it holds. Everything else (layer norms, embeddings) keeps its
-    dtype for int8 and fp32, and is converted to bf16 with "bf16". A module that is itself a linear
-    layer is returned as a packed one. `count_packed` says how many there are.
-    Raises ValueError for an unknown precision.
+    dtype for int8 and fp32, and is converted to bf16 with "bf16". A lone linear layer is returned
+    packed. `count_packed` says how many there are. Raises ValueError for an unknown precision.
     """
     if precision not in ("fp32", "bf16", "int8"):
         raise ValueError(f"precision {precision!r}; choose fp32, bf16 or int8")
@@ -181,6 +180,8 @@ def pack(module: nn.Module, precision: Precision, *, skip: Collection[str] = ())
         # torch's own attention reads the weights of its layers itself
         if {name, name.rpartition(".")[2]} & set(skip) or isinstance(part, nn.MultiheadAttention):
             staying += (f"{name}.",)
+        elif isinstance(part, OutputHead):
+            part.packed = _packed(part, precision)
         elif isinstance(part, nn.Linear):
             if part not in packed:
                 packed[part] = _packed(part, precision)
@@ -194,11 +195,12 @@ def count_packed(module: nn.Module) -> dict[str, int]:
     return dict(Counter(type(m).__name__ for m in module.modules() if isinstance(m, kinds)))
 
 
-def _packed(linear: nn.Linear, precision: Precision) -> nn.Module:
+def _packed(layer: nn.Linear | OutputHead, precision: Precision) -> nn.Module:
+    bias = layer.bias if isinstance(layer, nn.Linear) else None
     if precision == "int8":
-        return Int8Linear.from_weight(linear.weight, linear.bias)
+        return Int8Linear.from_weight(layer.weight, bias)
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-    return PackedLinear.from_weight(linear.weight, linear.bias, dtype=dtype)
+    return PackedLinear.from_weight(layer.weight, bias, dtype=dtype)
 
 
 def _onednn_product(rows: Tensor, blocked: Tensor, scale: Tensor, zeros: Tensor) -> Tensor:
@@ -214,8 +216,7 @@ def _onednn_product(rows: Tensor, blocked: Tensor, scale: Tensor, zeros: Tensor)
 def _int8_products() -> tuple[bool, bool]:
     """Which exact products of uint8 and int8 torch has here: `torch._int_mm`, oneDNN's linear.
 
-    They are tried with the largest values: a CPU without VNNI instructions adds pairs of products
-    in 16 bits, which overflow.
+    Tried with the largest values: a CPU without VNNI adds pairs of products in 16 bits.
     """
     rows = torch.full((2, 64), 255, dtype=torch.uint8)
     weight = torch.full((16, 64), 127, dtype=torch.int8)
@@ -226,18 +227,18 @@ def _int8_products() -> tuple[bool, bool]:
             rows, torch.ops.onednn.qlinear_prepack(weight, None), one, zeros
         ),
     }
-    exact, reasons = [], []
+    missing = {}
     for name, product in products.items():
         try:
-            exact.append(bool((product() == 255 * 127 * 64).all()))
-            reasons.append(f"{name} overflows on this CPU")
+            if not (product() == 255 * 127 * 64).all():
+                missing[name] = "overflows on this CPU"
         except (RuntimeError, AttributeError) as error:
-            exact.append(False)
-            reasons.append(f"{name}: {str(error).splitlines()[0]}")
-    if not any(exact):
-        reason = "; ".join(reasons)
-        warnings.warn(f"int8 products are emulated in fp32, which is slow ({reason})", stacklevel=2)
-    return exact[0], exact[1]
+            missing[name] = str(error).splitlines()[0]
+    if missing:
+        instead = "a slower one is used" if len(missing) == 1 else "emulated in fp32, slowly"
+        reason = "; ".join(f"{name}: {why}" for name, why in missing.items())
+        warnings.warn(f"fast int8 products are missing, {instead} ({reason})", stacklevel=2)
+    return "torch._int_mm" not in missing, "onednn.qlinear_pointwise" not in missing
 
 
 @cache
@@ -248,6 +249,6 @@ def _has_blocked_linear() -> bool:
         torch.ops.mkldnn._linear_pointwise.default(torch.ones(2, 16), blocks, None, "none", [], "")
     except (RuntimeError, AttributeError) as error:
         reason = str(error).splitlines()[0]
-        warnings.warn(f"linear layers stay as they are, unpacked ({reason})", stacklevel=2)
+        warnings.warn(f"linear layers stay unpacked ({reason})", stacklevel=2)
         return False
     return True

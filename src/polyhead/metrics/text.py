@@ -29,14 +29,18 @@ def corpus_scores(
     says so.
     """
     makers: dict[str, Any] = {
-        "bleu": lambda: BLEU(tokenize=tokenize or bleu_tokenizer(target_language), lowercase=lowercase),
+        "bleu": lambda: BLEU(
+            tokenize=tokenize or bleu_tokenizer(target_language), lowercase=lowercase
+        ),
         "chrf": lambda: CHRF(lowercase=lowercase),
         "ter": lambda: TER(case_sensitive=not lowercase),
     }
     result: dict[str, dict[str, Any]] = {}
     for name in names:
         metric = makers[name]()
-        score = metric.corpus_score(list(hypotheses), [list(references)], n_bootstrap=bootstrap or 1)
+        score = metric.corpus_score(
+            list(hypotheses), [list(references)], n_bootstrap=bootstrap or 1
+        )
         entry: dict[str, Any] = {"score": score.score}
         if bootstrap > 1:
             entry |= {"low": score._mean - score._ci, "high": score._mean + score._ci}

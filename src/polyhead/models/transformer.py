@@ -137,7 +137,7 @@ class Transformer(nn.Module):
     def forward(
         self, source: Tensor, source_positions: Tensor, target: Tensor, target_positions: Tensor
     ) -> Tensor:
-        """Teacher-forced: hidden states [B,T,E], from which `head` makes the next tokens' logits."""
+        """Teacher-forced: hidden states [B,T,E], which `head` turns into next tokens' logits."""
         memory = self.encode(source, source_positions)
         memory_allowed = Allowed.keys(source_positions)
         allowed = Causal().prepare(target_positions, target_positions)

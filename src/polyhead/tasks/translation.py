@@ -243,7 +243,9 @@ class Translation:
         self, model: nn.Module, corpus: Corpus, options: Options, limit: int | None = None
     ) -> list[str]:
         """The model's best translation of every source."""
-        sources = [corpus.examples.sources[i] for i in range(min(limit or len(corpus), len(corpus)))]
+        sources = [
+            corpus.examples.sources[i] for i in range(min(limit or len(corpus), len(corpus)))
+        ]
         found = translate_ids(model, sources, self.target_tokenizer, options)
         return self.target_tokenizer.decode_all([best[0].tokens if best else [] for best in found])
 

@@ -116,7 +116,7 @@ class Trainer:
         loss_sum = nll_sum = 0.0
         for batch in batches:
             loss, nll = self.task.loss(self.model, batch, self.config.label_smoothing)
-            (loss / tokens).backward()
+            torch.autograd.backward(loss / tokens)
             loss_sum, nll_sum = loss_sum + loss.item(), nll_sum + nll.item()
         return loss_sum, nll_sum
 

@@ -63,7 +63,7 @@ class Optimiser:
             group["lr"] = lr
         self.adam.step()
         if self.mixed:
-            torch._foreach_copy_(self.parameters, self.masters)
+            torch._foreach_copy_([*self.parameters], [*self.masters])
         return norm
 
     def zero(self) -> None:

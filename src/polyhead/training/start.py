@@ -147,6 +147,8 @@ def _go(trainer: Trainer) -> Run:
         write_card(run, trainer.task.describe(trainer.train_corpus))
         say(f"done ({reason}) at step {trainer.course.step:,}: {run.path}")
     else:
-        say(f"stopped by {reason} at step {trainer.course.step:,}; everything is saved. Go on with:")
+        say(
+            f"stopped by {reason} at step {trainer.course.step:,}; everything is saved. Go on with:"
+        )
         say(f"  polyhead train --resume {run.path}")
     return run

@@ -1,4 +1,4 @@
-"""Proof that resuming is exact: kill a training in mid-epoch, resume it, compare with an unkilled one."""
+"""Proof that resuming is exact: kill a training, resume it, compare with one never killed."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def _compare(whole: Path, killed: Path, reached: int) -> ResumeProof:
         for run in (whole, killed)
     )
     steps = sorted(first.keys() & second.keys())
-    largest = max((abs(first[s][k] - second[s][k]) for s in steps for k in ("loss", "nll")))
+    largest = max(abs(first[s][k] - second[s][k]) for s in steps for k in ("loss", "nll"))
     checkpoint = sorted((whole / "checkpoints").glob("step-*"))[-1].name
     states = [run / "checkpoints" / checkpoint for run in (whole, killed)]
     a, b = (read_weights(state / "model.safetensors") for state in states)

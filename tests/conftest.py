@@ -1,0 +1,27 @@
+"""What all tests share: torch as Polyhead prepares it, one thread, and where real data is."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from polyhead import machine
+
+machine.prepare()  # before torch is loaded
+
+import pytest  # noqa: E402
+import torch  # noqa: E402
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def data_folder() -> Path:
+    """The folder of real data sets, or a skip that says how to name it."""
+    value = os.environ.get("POLYHEAD_DATA")
+    if not value:
+        pytest.skip("the variable POLYHEAD_DATA is not set: it names the folder of real data")
+    folder = Path(value)
+    if not folder.is_dir():
+        pytest.fail(f"POLYHEAD_DATA is {value}, which is no folder")
+    return folder

@@ -1,0 +1,369 @@
+"""What every model promises, whatever it is made of; registering a model gets it tested here."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from polyhead import registry
+from polyhead.attention.masks import EMPTY, positions_of
+from polyhead.errors import RunError
+from polyhead.layers.loss import cross_entropy
+from polyhead.runs.folder import load_weights, read_weights, weights_of
+
+SOURCE_VOCAB, TARGET_VOCAB = 43, 40
+SMALL = {"d_model": 32, "num_layers": 2, "num_heads": 4, "d_ff": 64, "max_length": 24}
+
+# kind -> variant -> (keys of the model section, one vocabulary for both languages)
+VARIANTS: dict[str, dict[str, tuple[dict[str, Any], bool]]] = {
+    "transformer": {
+        "post-sinusoidal-shared": ({"norm": "post", "positions": "sinusoidal"}, True),
+        "post-learned-unshared": ({"norm": "post", "positions": "learned"}, False),
+        "post-integer-shared": ({"norm": "post", "positions": "integer"}, True),
+        "pre-sinusoidal-unshared": ({"norm": "pre", "positions": "sinusoidal"}, False),
+        "pre-learned-shared": ({"norm": "pre", "positions": "learned"}, True),
+        "pre-none-unshared": ({"norm": "pre", "positions": "none"}, False),
+        "pre-unscaled-shared": ({"norm": "pre", "scale_scores": False}, True),
+    },
+}
+CASES = [
+    pytest.param(kind, keys, shared, id=f"{kind}-{name}")
+    for kind, variants in VARIANTS.items()
+    for name, (keys, shared) in variants.items()
+]
+every_model = pytest.mark.parametrize(("kind", "keys", "shared"), CASES)
+
+
+def sizes_of(shared: bool) -> dict[str, Any]:
+    source = TARGET_VOCAB if shared else SOURCE_VOCAB
+    return {"source_vocab": source, "target_vocab": TARGET_VOCAB, "shared": shared}
+
+
+def make(kind: str, keys: dict[str, Any], shared: bool, *, dropout: float = 0.0) -> nn.Module:
+    torch.manual_seed(7)
+    module = registry.find("models", kind)
+    config = module.Config.model_validate({"kind": kind, **SMALL, "dropout": dropout, **keys})
+    model: nn.Module = module.build(config, **sizes_of(shared))
+    return model.eval()
+
+
+def some_ids(rows: int, length: int, seed: int = 3) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randint(2, TARGET_VOCAB - 1, (rows, length), generator=generator)
+
+
+def straight(tokens: Tensor) -> Tensor:
+    """Positions of rows without padding."""
+    return torch.arange(tokens.shape[1]).expand(tokens.shape)
+
+
+def hidden_of(model: nn.Module, source: Tensor, target: Tensor) -> Tensor:
+    hidden: Tensor = model(source, straight(source), target, straight(target))
+    return hidden
+
+
+def logits_of(model: nn.Module, source: Tensor, target: Tensor) -> Tensor:
+    logits: Tensor = model.head(hidden_of(model, source, target))  # type: ignore[operator]
+    return logits
+
+
+def test_every_registered_model_has_variants_here() -> None:
+    assert set(registry.names("models")) == VARIANTS.keys()
+
+
+# --- learning
+
+
+@every_model
+def test_gradient_reaches_every_parameter(kind: str, keys: dict[str, Any], shared: bool) -> None:
+    model = make(kind, keys, shared, dropout=0.1).train()
+    source, target = some_ids(6, 20), some_ids(6, 20, seed=4)
+    hidden = hidden_of(model, source, target)
+    loss, _ = cross_entropy(
+        hidden.flatten(0, 1), model.head.weight, some_ids(6, 20, seed=5).flatten(), smoothing=0.1
+    )
+    loss.backward()
+    unreached = [
+        name
+        for name, parameter in model.named_parameters()
+        if parameter.grad is None or not parameter.grad.abs().sum() > 0
+    ]
+    assert unreached == []
+    assert all(bool(p.grad.isfinite().all()) for p in model.parameters())
+
+
+@every_model
+def test_one_batch_can_be_overfitted(kind: str, keys: dict[str, Any], shared: bool) -> None:
+    model = make(kind, keys, shared).train()
+    source, labels = some_ids(4, 6), some_ids(4, 6, seed=4)
+    inputs = torch.cat([torch.full((4, 1), TARGET_VOCAB - 1), labels[:, :-1]], dim=1)
+    adam = torch.optim.Adam(model.parameters(), lr=5e-3)
+    for _ in range(60):
+        hidden = hidden_of(model, source, inputs)
+        loss, _ = cross_entropy(hidden.flatten(0, 1), model.head.weight, labels.flatten())
+        adam.zero_grad()
+        (loss / labels.numel()).backward()
+        adam.step()
+    with torch.no_grad():
+        logits = logits_of(model, source, inputs)
+    final = nn.functional.cross_entropy(logits.flatten(0, 1), labels.flatten())
+    assert final < 0.05
+    assert torch.equal(logits.argmax(dim=-1), labels)
+
+
+@every_model
+@torch.no_grad()
+def test_the_first_loss_is_that_of_a_guess_with_unit_variance(
+    kind: str, keys: dict[str, Any], shared: bool
+) -> None:
+    """Tied embeddings from N(0, 1/d) under a layer norm: logits of variance 1 cost half a nat."""
+    torch.manual_seed(7)
+    module = registry.find("models", kind)
+    config = module.Config.model_validate({"kind": kind, **SMALL, **keys, "d_model": 128})
+    vocabulary = 2000
+    sizes = {"source_vocab": vocabulary, "target_vocab": vocabulary, "shared": shared}
+    model = module.build(config, **sizes).eval()
+    source, target, labels = torch.randint(2, vocabulary, (3, 32, 12))
+    logits = logits_of(model, source, target).flatten(0, 1)
+    excess = nn.functional.cross_entropy(logits, labels.flatten()).item() - math.log(vocabulary)
+    assert excess == pytest.approx(0.5, abs=0.3)
+
+
+# --- what a position may know
+
+
+@every_model
+@torch.no_grad()
+def test_nothing_leaks_from_the_future(kind: str, keys: dict[str, Any], shared: bool) -> None:
+    model = make(kind, keys, shared)
+    source, target = some_ids(3, 7), some_ids(3, 9, seed=4)
+    before = logits_of(model, source, target)
+    for place in (1, 4, 8):
+        changed = target.clone()
+        changed[:, place:] = (changed[:, place:] - 2 + 11) % (TARGET_VOCAB - 3) + 2
+        after = logits_of(model, source, changed)
+        assert torch.equal(before[:, :place], after[:, :place])
+        assert not torch.isclose(before[:, place], after[:, place]).all(dim=-1).any()
+
+
+@every_model
+@torch.no_grad()
+def test_every_target_position_sees_the_whole_source(
+    kind: str, keys: dict[str, Any], shared: bool
+) -> None:
+    model = make(kind, keys, shared)
+    source, target = some_ids(1, 7), some_ids(1, 5, seed=4)
+    before = logits_of(model, source, target)
+    for place in (0, 6):
+        changed = source.clone()
+        changed[:, place] = (changed[:, place] - 2 + 11) % (TARGET_VOCAB - 3) + 2
+        difference = (logits_of(model, changed, target) - before).abs().amax(dim=-1)
+        assert bool((difference > 1e-6).all())
+
+
+@every_model
+@torch.no_grad()
+def test_padding_changes_nothing(kind: str, keys: dict[str, Any], shared: bool) -> None:
+    model = make(kind, keys, shared)
+    source_lengths, target_lengths = torch.tensor([3, 8, 5]), torch.tensor([6, 2, 4])
+    source, target = some_ids(3, 8), some_ids(3, 6, seed=4)
+    source_positions = positions_of(source_lengths, 8)
+    positions = positions_of(target_lengths, 6)
+    padded = model(source, source_positions, target, positions)
+    for row, (s, t) in enumerate(zip(source_lengths, target_lengths, strict=True)):
+        alone = hidden_of(model, source[row : row + 1, :s], target[row : row + 1, :t])
+        torch.testing.assert_close(padded[row, :t], alone[0], atol=1e-5, rtol=1e-5)
+
+
+@every_model
+@torch.no_grad()
+def test_what_stands_in_padding_is_never_read(
+    kind: str, keys: dict[str, Any], shared: bool
+) -> None:
+    model = make(kind, keys, shared)
+    source_positions = positions_of(torch.tensor([3, 8]), 8)
+    positions = positions_of(torch.tensor([6, 2]), 6)
+    source, target = some_ids(2, 8), some_ids(2, 6, seed=4)
+    first = model(source, source_positions, target, positions)
+    other_source = source.where(source_positions != EMPTY, some_ids(2, 8, seed=8))
+    other_target = target.where(positions != EMPTY, some_ids(2, 6, seed=9))
+    assert not torch.equal(source, other_source)
+    assert not torch.equal(target, other_target)
+    second = model(other_source, source_positions, other_target, positions)
+    real = positions != EMPTY
+    assert torch.equal(first[real], second[real])
+
+
+# --- step by step = in chunks = all at once
+
+
+@every_model
+@pytest.mark.parametrize("cuts", [[1] * 7, [3, 1, 3], [7], [1, 5, 1], [2, 5]], ids=str)
+@torch.no_grad()
+def test_steps_and_chunks_equal_the_whole(
+    kind: str, keys: dict[str, Any], shared: bool, cuts: list[int]
+) -> None:
+    model = make(kind, keys, shared)
+    source, target = some_ids(3, 6), some_ids(3, 7, seed=4)
+    state = model.begin(source, straight(source))  # type: ignore[operator]
+    parts = []
+    for tokens in target.split(cuts, dim=1):
+        logits, state = model.step(tokens, state)  # type: ignore[operator]
+        parts.append(logits)
+    torch.testing.assert_close(
+        torch.cat(parts, dim=1), logits_of(model, source, target), atol=1e-4, rtol=1e-4
+    )
+
+
+@every_model
+@torch.no_grad()
+def test_several_hypotheses_a_sentence_may_be_reordered_and_sentences_leave(
+    kind: str, keys: dict[str, Any], shared: bool
+) -> None:
+    model = make(kind, keys, shared)
+    lengths = torch.tensor([6, 3])
+    source = some_ids(2, 6)
+    state = model.begin(source, positions_of(lengths, 6))  # type: ignore[operator]
+
+    start = some_ids(2, 1, seed=4)
+    _, state = model.step(start, state)  # type: ignore[operator]
+    spread = torch.tensor([0, 0, 0, 1, 1, 1])
+    state, so_far = state.select(spread), start[spread]
+
+    for seed, order in ((5, [2, 0, 0, 4, 5, 3]), (6, [1, 1, 2, 3, 3, 3]), (7, [0, 1, 2, 3, 4, 5])):
+        tokens = some_ids(6, 1, seed)
+        logits, state = model.step(tokens, state)  # type: ignore[operator]
+        so_far = torch.cat([so_far, tokens], dim=1)
+        for row in range(6):
+            sentence = source[row // 3 : row // 3 + 1, : lengths[row // 3]]
+            whole = logits_of(model, sentence, so_far[row : row + 1])
+            torch.testing.assert_close(logits[row, -1], whole[0, -1], atol=1e-4, rtol=1e-4)
+        state, so_far = state.select(torch.tensor(order)), so_far[order]
+
+    state, so_far = state.select(torch.tensor([5, 3, 4]), torch.tensor([1])), so_far[[5, 3, 4]]
+    tokens = some_ids(3, 2, seed=8)
+    logits, _ = model.step(tokens, state)  # type: ignore[operator]
+    so_far = torch.cat([so_far, tokens], dim=1)
+    whole = logits_of(model, source[1:, :3].expand(3, -1), so_far)
+    torch.testing.assert_close(logits, whole[:, -2:], atol=1e-4, rtol=1e-4)
+
+
+@every_model
+@pytest.mark.parametrize("side", ["left", "right"])
+@torch.no_grad()
+def test_a_padded_prompt_equals_the_prompt_alone(
+    kind: str, keys: dict[str, Any], shared: bool, side: str
+) -> None:
+    model = make(kind, keys, shared)
+    source = some_ids(3, 6)
+    prompts = [some_ids(1, n, seed=n)[0] for n in (2, 4, 1)]
+    tokens = torch.full((3, 4), TARGET_VOCAB - 1)
+    positions = torch.full((3, 4), EMPTY)
+    for row, prompt in enumerate(prompts):
+        n = len(prompt)
+        place = slice(4 - n, 4) if side == "left" else slice(0, n)
+        tokens[row, place], positions[row, place] = prompt, torch.arange(n)
+
+    state = model.begin(source, straight(source))  # type: ignore[operator]
+    first, state = model.step(tokens, state, positions)  # type: ignore[operator]
+    going_on = some_ids(3, 3, seed=9)
+    second, state = model.step(going_on[:, :1], state)  # type: ignore[operator]
+    order = torch.tensor([2, 0, 1])
+    state = state.select(order, order)
+    third, _ = model.step(going_on[order, 1:], state)  # type: ignore[operator]
+
+    for row, prompt in enumerate(prompts):
+        whole = torch.cat([prompt, going_on[row]])[None]
+        expected = logits_of(model, source[row : row + 1], whole)[0]
+        moved = order.tolist().index(row)
+        found = torch.cat([first[row][positions[row] != EMPTY], second[row], third[moved]])
+        torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
+
+
+@every_model
+@torch.no_grad()
+def test_a_state_selected_before_a_step_is_not_touched_by_it(
+    kind: str, keys: dict[str, Any], shared: bool
+) -> None:
+    model = make(kind, keys, shared)
+    source = some_ids(2, 5)
+    state = model.begin(source, straight(source))  # type: ignore[operator]
+    _, state = model.step(some_ids(2, 2), state)  # type: ignore[operator]
+    turned = torch.tensor([1, 0])
+    kept = state.select(turned, turned)
+    model.step(some_ids(2, 3, seed=5), state)  # type: ignore[operator]
+    tokens = some_ids(2, 1, seed=6)
+    logits, _ = model.step(tokens, kept)  # type: ignore[operator]
+    whole = logits_of(model, source[turned], torch.cat([some_ids(2, 2)[turned], tokens], dim=1))
+    torch.testing.assert_close(logits[:, -1], whole[:, -1], atol=1e-4, rtol=1e-4)
+
+
+# --- sizes and weights
+
+
+@every_model
+def test_the_parameter_formula_equals_what_is_built(
+    kind: str, keys: dict[str, Any], shared: bool
+) -> None:
+    model = make(kind, keys, shared)
+    formula = registry.find("models", kind).parameter_count(model.config, **sizes_of(shared))
+    assert formula == sum(p.numel() for p in model.parameters())
+
+
+@every_model
+@torch.no_grad()
+def test_weights_survive_a_file(
+    kind: str, keys: dict[str, Any], shared: bool, tmp_path: Path
+) -> None:
+    model = make(kind, keys, shared)
+    path = tmp_path / "model.safetensors"
+    save_file(weights_of(model), path)
+    other = make(kind, keys, shared)
+    for parameter in other.parameters():
+        parameter.uniform_(-1, 1)
+    source, target = some_ids(2, 6), some_ids(2, 5, seed=4)
+    assert not torch.equal(hidden_of(other, source, target), hidden_of(model, source, target))
+    load_weights(other, read_weights(path))
+    assert torch.equal(hidden_of(other, source, target), hidden_of(model, source, target))
+
+
+@every_model
+def test_weights_that_do_not_fit_are_named(kind: str, keys: dict[str, Any], shared: bool) -> None:
+    model = make(kind, keys, shared)
+    weights = weights_of(model)
+    first, second, *_ = weights
+    del weights[first]
+    weights[second] = weights[second][:1]
+    weights["nobody.knows"] = torch.zeros(1)
+    with pytest.raises(RunError) as error:
+        load_weights(model, weights)
+    text = str(error.value)
+    assert f"missing: {first}" in text
+    assert "unknown: nobody.knows" in text
+    assert f"{second}: " in text
+
+
+TRANSFORMERS = [  # vocabulary and millions of parameters: Joey NMT's tiny; the paper's table 3
+    ("tiny", 9_700, 2.57),
+    ("base", 37_000, 63.1),
+    ("big", 37_000, 214.2),
+]
+
+
+@pytest.mark.parametrize(("preset", "vocabulary", "millions"), TRANSFORMERS)
+def test_the_presets_have_the_sizes_of_the_literature(
+    preset: str, vocabulary: int, millions: float
+) -> None:
+    module = registry.find("models", "transformer")
+    sizes = {"source_vocab": vocabulary, "target_vocab": vocabulary, "shared": True}
+    with torch.device("meta"):
+        model = module.build(module.Config(preset=preset), **sizes)
+    built = sum(p.numel() for p in model.parameters())
+    assert built == module.parameter_count(model.config, **sizes)
+    assert built / 1e6 == pytest.approx(millions, rel=0.003)
