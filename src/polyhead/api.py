@@ -7,6 +7,7 @@ from polyhead import machine
 
 machine.prepare()  # before torch is loaded
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
@@ -20,9 +21,10 @@ from polyhead.data.tokenizers import END_ID, Explanation
 from polyhead.decoding.sampling import Sampler
 from polyhead.decoding.search import Hypothesis
 from polyhead.decoding.translate import Options, translate_ids
-from polyhead.errors import UsageError
+from polyhead.errors import RunError, UsageError
 from polyhead.evaluation.report import evaluate
 from polyhead.inspection.maps import AttentionMaps
+from polyhead.inspection.positions import save_positions_picture
 from polyhead.inspection.translation import translation_attention
 from polyhead.runs.card import write_card
 from polyhead.runs.folder import Run
@@ -43,6 +45,11 @@ def train(
 
     `out` defaults to runs/NAME; `overrides` are `key=value` texts with dotted keys. Raises
     RecipeError for a faulty recipe, UsageError where `out` exists, DataError for faulty data.
+
+    >>> import polyhead
+    >>> run = polyhead.train("ko-en.yaml", "runs/short", ["training.max_steps=2"])
+    >>> run.info["step"], run.info["complete"]
+    (2, True)
     """
     from polyhead.training.start import train as begin
 
@@ -51,7 +58,13 @@ def train(
 
 
 def load(run: str | Path, precision: Precision = "fp32") -> Translator:
-    """A trained run, ready to use; raises RunError with what is wrong with the folder."""
+    """A trained run, ready to use; raises RunError with what is wrong with the folder.
+
+    >>> import polyhead
+    >>> polyhead.load("runs/none")
+    Traceback (most recent call last):
+    polyhead.errors.UsageError: no run folder runs/none; ...
+    """
     opened = Run.open(run)
     kind = registry.find("tasks", opened.recipe.task)
     task = kind.Task.load(opened.recipe, opened.path)
@@ -69,7 +82,24 @@ def _in_precision(model: nn.Module, precision: Precision) -> nn.Module:
 
 
 class Translator:
-    """A trained translation run: translate, score, evaluate, explain, look at attention."""
+    """A trained translation run: translate, score, evaluate, explain, look at attention.
+
+    >>> import polyhead
+    >>> translator = polyhead.load("runs/ko-en")
+    >>> [text] = translator.translate(["어제 친구를 만났어요."], beam=2)
+    >>> isinstance(text, str)
+    True
+    >>> [score] = translator.score(["어제 친구를 만났어요."], ["I met a friend yesterday."])
+    >>> score < 0
+    True
+    >>> maps = translator.attention("어제 친구를 만났어요.", "I met a friend yesterday.")
+    >>> maps.weights["cross"].shape[2] == len(maps.tokens["target"])
+    True
+    >>> maps.save("attention.json").name
+    'attention.json'
+    >>> translator.explain("친구").unknown
+    []
+    """
 
     def __init__(self, run: Run, task: Task, model: nn.Module):
         self.run, self.task, self.model = run, task, model
@@ -84,9 +114,11 @@ class Translator:
             "max_length": decoding.max_length,
         }
         values |= {key: value for key, value in changes.items() if value is not None}
-        for key in ("beam", "max_length", "copies"):
-            if values.get(key) is not None and values[key] < 1:
-                raise UsageError(f"{key.replace('_', '-')} {values[key]} is not at least 1")
+        for key, least in (("beam", 1), ("max_length", 1), ("copies", 1), ("no_repeat_ngram", 0)):
+            if values.get(key) is not None and values[key] < least:
+                raise UsageError(f"{key.replace('_', '-')} {values[key]} is not at least {least}")
+        if not 0 <= values["alpha"] < math.inf:
+            raise UsageError(f"alpha {values['alpha']} is not a number of at least 0")
         if prefix:
             values["prefix"] = tuple(self.task.target_tokenizer.encode(prefix))
         return Options(**values)
@@ -143,9 +175,16 @@ class Translator:
         return [score for score, _ in self.score_tokens(sources, targets)]
 
     def score_tokens(
-        self, sources: Sequence[str], targets: Sequence[str]
+        self,
+        sources: Sequence[str],
+        targets: Sequence[str],
+        *,
+        say: Callable[[str], None] = lambda text: None,
     ) -> list[tuple[float, int]]:
-        """(log-probability, target tokens with the end) of each pair, by forced decoding."""
+        """(log-probability, target tokens with the end) of each pair, by forced decoding.
+
+        A text of more tokens than the model takes is cut, and `say` hears which line.
+        """
         _check_texts(sources)
         _check_texts(targets)
         if len(sources) != len(targets):
@@ -154,7 +193,7 @@ class Translator:
             )
         if not sources:
             return []
-        corpus = self.task.encode([_as_pairs(sources, targets)])
+        corpus = self.task.encode_cut([_as_pairs(sources, targets)], say)
         scores = self.task.log_probabilities(self.model, corpus)
         return list(zip(scores.tolist(), corpus.examples.targets.lengths.tolist(), strict=True))
 
@@ -163,20 +202,23 @@ class Translator:
         split: str = "test",
         source: str | Path | None = None,
         reference: str | Path | None = None,
+        *,
+        say: Callable[[str], None] = lambda text: None,
         **options: Any,
     ) -> dict[str, Any]:
-        """The evaluation report of a split of the recipe, or of two files; as `--json` prints."""
+        """The evaluation report of a split of the recipe, or of two files; as `--json` prints.
+
+        A text of more tokens than the model takes is cut, and `say` hears which line.
+        """
         if (source is None) != (reference is None):
             raise UsageError("source and reference files go together")
         if source is not None:
             spec = PairSource.model_validate(
                 {"source": str(source), "target": str(reference)}, context={"folder": Path()}
             )
-            from polyhead.data.pairs import read_pairs
-
-            corpus, split = self.task.encode([read_pairs(spec)]), "files"
+            corpus, split = self.task.read_source(spec, say), "files"
         else:
-            corpus = self.task.read(split)
+            corpus = self.task.read(split, say)
         report, _ = evaluate(
             self.task,
             self.model,
@@ -186,7 +228,10 @@ class Translator:
             split=split,
         )
         if source is None and split == "test":
-            write_card(self.run, self.run.info["data"], report)
+            try:
+                write_card(self.run, self.run.info.get("data"), report)
+            except RunError as error:  # a folder one may only read
+                say(f"the scores were not written into the run: {error}")
         return report
 
     def explain(self, text: str) -> Explanation:
@@ -203,6 +248,12 @@ class Translator:
             target_ids = best[0].tokens if best else []
         else:
             target_ids = self.task.target_tokenizer.encode(target)
+        limit = self.run.recipe.model.max_length  # type: ignore[attr-defined]
+        if max(len(source_ids), len(target_ids)) >= limit:
+            raise UsageError(
+                f"{len(source_ids)} source and {len(target_ids)} target tokens are more than the "
+                f"model's {limit - 1}: look at a shorter text"
+            )
         return translation_attention(
             self.model,
             self.task.source_tokenizer,
@@ -211,6 +262,18 @@ class Translator:
             target_ids,
             title=self.run.recipe.name,
         )
+
+    def draw_positions(self, path: str | Path, count: int = 128) -> Path:
+        """A picture (.png) of the encodings of the first positions, and how alike they are.
+
+        Raises UsageError for a model without positions.
+        """
+        positions = self.model.positions
+        if positions.kind == "none":  # type: ignore[union-attr]
+            raise UsageError("this model has no positional encodings (model.positions: none)")
+        table = positions.table[:count].detach().float().numpy()  # type: ignore[union-attr, index]
+        title = f"{self.run.recipe.name}: {positions.kind} positions"  # type: ignore[union-attr]
+        return save_positions_picture(table, path, title=title)
 
 
 def _as_pairs(sources: Sequence[str], targets: Sequence[str]) -> Pairs:

@@ -89,6 +89,7 @@ class TrainingConfig(Section):
     log_every: int = Field(1, ge=1, description="steps between lines of metrics.jsonl")
     keep: int = Field(3, ge=1, description="checkpoints")
     average_last: int = Field(1, ge=1, description="checkpoints averaged into the final weights")
+    tensorboard: bool = Field(False, description="also write TensorBoard events (extra: track)")
     early_stopping: EarlyStoppingConfig = EarlyStoppingConfig()
 
     @model_validator(mode="after")
@@ -108,7 +109,7 @@ class Recipe(Section):
     """A whole recipe; `model` and `data` are checked by the model kind and the task themselves."""
 
     name: str = Field(pattern=r"^[\w.+-]+$")
-    seed: int = Field(1, ge=0)
+    seed: int = Field(1, ge=0, lt=2**63)
     task: str
     model: SerializeAsAny[Section]
     data: SerializeAsAny[Section]

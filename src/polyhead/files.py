@@ -28,6 +28,13 @@ def _sync_file(path: Path) -> None:
         os.fsync(file.fileno())
 
 
+def _share(path: Path) -> None:
+    """Give a file the rights any new file has; safetensors lets only its owner read it."""
+    mask = os.umask(0)
+    os.umask(mask)
+    path.chmod(0o666 & ~mask)
+
+
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     """Let `write` fill a temporary file beside `path`, sync it, and rename it into place.
 
@@ -36,6 +43,7 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         write(temporary)
+        _share(temporary)
         _sync_file(temporary)
         temporary.replace(path)
         _sync_folder(path.parent)
@@ -74,10 +82,35 @@ def write_folder(path: Path, fill: Callable[[Path], None]) -> None:
         sums = {file.name: sha256(file) for file in sorted(temporary.iterdir())}
         _write_plain(temporary / "checksums.json", json.dumps(sums, indent=2) + "\n")
         for file in temporary.iterdir():
+            _share(file)
             _sync_file(file)
         _sync_folder(temporary)
         if path.exists():
             shutil.rmtree(path)
+        temporary.replace(path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise cannot_write(path, error) from error
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+
+
+def new_folder(path: Path, fill: Callable[[Path], None]) -> None:
+    """Let `fill` write a new folder under a temporary name, then rename it: whole or not there.
+
+    An empty folder that stands there already, which may be a mounted one, is filled in place.
+    Raises RunError where the disk is full or refuses.
+    """
+    path = path.absolute()
+    if path.is_dir():
+        fill(path)
+        return
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.mkdir(parents=True)
+        fill(temporary)
         temporary.replace(path)
         _sync_folder(path.parent)
     except OSError as error:

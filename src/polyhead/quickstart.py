@@ -38,8 +38,10 @@ class Baseline:
 
 def quickstart(data: Path | None, out: Path, minutes: float, say: Say) -> dict[str, Any]:
     """Make or read pairs, train, score beside baselines, translate, draw; returns the scores."""
-    if out.exists() and any(out.iterdir()):
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UsageError(f"{out} exists already; --out names another place")
+    if not minutes > 0:
+        raise UsageError(f"--minutes {minutes} is not above 0")
     parts = _embedded(say) if data is None else split(read_tsv(data), say)
     out.mkdir(parents=True, exist_ok=True)
     for name, pairs in parts.items():
@@ -92,6 +94,10 @@ def read_tsv(path: Path) -> list[Pair]:
 def split(pairs: Sequence[Pair], say: Say, seed: int = 1) -> dict[str, list[Pair]]:
     """Train, valid and test; no held-out sentence of either side stands in train."""
     distinct = list(dict.fromkeys(pairs))
+    if len(distinct) < LEAST_PAIRS:
+        raise DataError(
+            f"{len(distinct)} distinct pairs; at least {LEAST_PAIRS} are needed to train"
+        )
     random.Random(seed).shuffle(distinct)
     size = max(10, min(1000, len(distinct) // 20))
     held = {"valid": distinct[:size], "test": distinct[size : 2 * size]}
@@ -99,6 +105,10 @@ def split(pairs: Sequence[Pair], say: Say, seed: int = 1) -> dict[str, list[Pair
     targets = {p.target for part in held.values() for p in part}
     rest = distinct[2 * size :]
     train = [p for p in rest if p.source not in sources and p.target not in targets]
+    if not train:
+        raise DataError(
+            "no pair is left to train on: every one shares its source or target with a held-out one"
+        )
     say(
         f"{len(pairs):,} pairs, {len(distinct):,} distinct: {len(train):,} to train on, {size:,} "
         f"to validate, {size:,} to test ({len(rest) - len(train):,} left out because a side of "
@@ -198,7 +208,8 @@ def _score(translator: api.Translator, parts: dict[str, list[Pair]], say: Say) -
     exact = 100 * sum(h == r for h, r in zip(hypotheses, references, strict=True)) / len(test)
     total = {"sentences": len(test), "bleu": bleu(hypotheses, references), "exact_match": exact}
     say(f"\n  {'':<20}{'BLEU':>8}{'exact match':>14}")
-    for name, row in [*groups.items(), ("all", total)]:
+    rows_shown = {} if len(groups) == 1 else groups
+    for name, row in [*rows_shown.items(), ("all", total)]:
         say(f"  {name:<20}{row['bleu']:>8.1f}{row['exact_match']:>13.1f}%")
     report: dict[str, Any] = {"groups": groups, "all": total}
     for rival in rivals:

@@ -359,6 +359,16 @@ def test_a_cache_grows_and_keeps_every_key_and_value() -> None:
     assert cache.keys.shape[2] >= cache.length
 
 
+def test_a_growing_cache_is_seldom_copied() -> None:
+    cache = KeyValueCache.empty(1, 1, 2, torch.zeros(1))
+    copies = 0
+    for _ in range(200):
+        longer = cache.append(torch.zeros(1, 1, 1, 2), torch.zeros(1, 1, 1, 2))
+        copies += longer.keys.shape[2] != cache.keys.shape[2]
+        cache = longer
+    assert copies <= 6
+
+
 def test_a_cache_has_the_dtype_of_what_it_was_made_like() -> None:
     cache = KeyValueCache.empty(1, 1, 2, torch.zeros(1, dtype=torch.bfloat16))
     assert cache.keys.dtype == torch.bfloat16

@@ -27,14 +27,14 @@ from polyhead.decoding.translate import Options, translate_ids
 from polyhead.errors import UsageError
 from polyhead.models import transformer
 
-END, START = 0, 4
+END, START = 0, 5
 VOCABULARY = Vocabulary(start=START, end=END)
 SIZE = 5
 
 
 @dataclass(frozen=True)
 class ChainState:
-    """Which sentence each row belongs to, and all tokens of each row, as a model would know them."""
+    """Which sentence each row belongs to, and all its tokens, as a model would know them."""
 
     sentence: Tensor
     history: Tensor
@@ -48,11 +48,11 @@ class ChainState:
 
 
 class Chain:
-    """Logits that depend on the sentence and on the last two tokens: random, but always the same."""
+    """Random logits that depend on nothing but the sentence and the last two tokens."""
 
     def __init__(self, sentences: int, seed: int):
         generator = torch.Generator().manual_seed(seed)
-        self.logits = 2 * torch.randn(sentences, SIZE, SIZE, SIZE, generator=generator)
+        self.logits = 2 * torch.randn(sentences, SIZE + 1, SIZE + 1, SIZE, generator=generator)
         self.sentences = sentences
         self.rows_per_step: list[int] = []
 
@@ -125,11 +125,48 @@ def test_a_beam_wide_enough_finds_the_best_of_all_outputs(seed: int, alpha: floa
             assert found.score == pytest.approx(score, abs=1e-4)
 
 
+def by_the_book(
+    chain: Chain, sentence: int, limit: int, beam: int, alpha: float
+) -> list[tuple[float, list[int], bool]]:
+    """Beam search for one sentence, as its docstring says, in plain lists."""
+    running: list[tuple[float, list[int]]] = [(0.0, [])]
+    finished: list[tuple[float, list[int], bool]] = []
+    for length in range(1, limit + 1):
+        penalty = ((5 + length) / 6) ** alpha
+        candidates = [
+            (chain.log_probability(sentence, [*body, token], ()), [*body, token])
+            for _, body in running
+            for token in range(SIZE)
+        ]
+        candidates.sort(key=lambda c: -c[0])
+        ending = [(t / penalty, b[:-1], True) for t, b in candidates[:beam] if b[-1] == END]
+        finished = sorted([*finished, *ending], key=lambda f: -f[0])[:beam]
+        running = [c for c in candidates if c[1][-1] != END][:beam]
+        if len(finished) == beam and finished[-1][0] > running[0][0] / penalty:
+            return finished
+    cut = [(t / penalty, b, False) for t, b in running]
+    return sorted([*finished, *cut], key=lambda f: -f[0])[:beam]
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("beam", [1, 2, 3, 5])
+@pytest.mark.parametrize("alpha", [0.0, 0.6])
+def test_a_beam_of_any_width_searches_by_the_book(seed: int, beam: int, alpha: float) -> None:
+    chain, limits = Chain(4, seed), [7, 3, 7, 1]
+    chain.logits[:2, ..., END] += 1.5  # sentences that end early, and others that do not
+    for sentence, hypotheses in enumerate(beams(chain, limits, beam=beam, alpha=alpha)):
+        expected = by_the_book(chain, sentence, limits[sentence], beam, alpha)
+        assert [(h.tokens, h.ended) for h in hypotheses] == [(t, e) for _, t, e in expected]
+        assert [h.score for h in hypotheses] == pytest.approx(
+            [score for score, _, _ in expected], abs=1e-4
+        )
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_a_narrow_beam_never_beats_brute_force_and_is_sorted(seed: int) -> None:
     chain = Chain(4, seed)
     for sentence, hypotheses in enumerate(beams(chain, [4] * 4, beam=3)):
-        known = {tuple(t) + (e,): s for s, t, e in chain.best(sentence, 4, 0.6)}
+        known = {(*t, e): s for s, t, e in chain.best(sentence, 4, 0.6)}
         scores = [h.score for h in hypotheses]
         assert scores == sorted(scores, reverse=True)
         assert len({(*h.tokens, h.ended) for h in hypotheses}) == len(hypotheses) == 3
@@ -186,6 +223,14 @@ def test_finished_rows_leave_the_batch() -> None:
     assert chain.rows_per_step[0] == 6
     assert chain.rows_per_step == sorted(chain.rows_per_step, reverse=True)
     assert chain.rows_per_step[-1] < 6
+
+
+def test_a_beam_stops_once_nothing_running_can_win() -> None:
+    chain = Chain(2, 0)
+    chain.logits[..., END] += 9.0
+    found = beams(chain, [50, 50], beam=3)
+    assert all(h.ended for group in found for h in group)
+    assert len(chain.rows_per_step) < 8
 
 
 @pytest.mark.parametrize("search", ["greedy", "beam"])

@@ -6,6 +6,7 @@ a fault; 2 wrong use.
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 
@@ -37,8 +38,13 @@ def main(arguments: list[str] | None = None) -> None:
     if os.environ.get("POLYHEAD_ALLOCATOR") != "system":
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     stderr = Console(stderr=True, highlight=False)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8")  # as the input is, whatever the locale says
     try:
-        app(arguments, exit_on_error=False, print_error=False, error_console=stderr)
+        try:
+            app(arguments, exit_on_error=False, print_error=False, error_console=stderr)
+        finally:
+            sys.stdout.flush()  # what cannot be written is told here, not while Python ends
     except cyclopts.CycloptsError as error:
         stderr.print(f"polyhead: {error}", markup=False, soft_wrap=True)
         stderr.print("`polyhead --help` and `polyhead COMMAND --help` show what there is.")
@@ -47,8 +53,17 @@ def main(arguments: list[str] | None = None) -> None:
         stderr.print(f"polyhead: {error}", markup=False, soft_wrap=True)
         sys.exit(error.exit_code)
     except BrokenPipeError:  # the reader of our output has gone: nothing is left to do
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
+        sys.exit(1)
+    except OSError as error:
+        stderr.print(f"polyhead: {error}", markup=False, soft_wrap=True)
+        _drop_output()
         sys.exit(1)
     except KeyboardInterrupt:
         stderr.print("polyhead: stopped")
         sys.exit(1)
+
+
+def _drop_output() -> None:
+    """Let what stdout still holds go nowhere, so that Python's end does not try it again."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

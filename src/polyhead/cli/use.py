@@ -20,9 +20,18 @@ if TYPE_CHECKING:
 Flag = Parameter(negative="")
 
 
+def _not_an_option(_: object, value: str) -> None:
+    if value.startswith("-") and value != "-":
+        raise ValueError(f"unknown option {value} (a file of that name is ./{value})")
+
+
+Input = Annotated[str, Parameter(allow_leading_hyphen=True, validator=_not_an_option)]
+"""A file to read, or - for standard input."""
+
+
 def translate(
     run: Path,
-    file: str = "-",
+    file: Input = "-",
     *,
     output: Path | None = None,
     beam: int | None = None,
@@ -81,10 +90,14 @@ def translate(
 
     if nbest < 1:
         raise UsageError(f"--nbest {nbest} is not at least 1")
+    if not sample and (top_k is not None or top_p is not None or temperature != 1.0):
+        raise UsageError(
+            "--temperature, --top-k and --top-p are about --sample, which is not given"
+        )
     translator = api.load(run, precision)
     chosen: dict[str, object] = {
         "alpha": alpha,
-        "prefix": prefix,
+        "prefix": None if prefix is None else _typed(prefix),
         "no_repeat_ngram": no_repeat_ngram,
         "max_length": max_length,
     }
@@ -94,9 +107,7 @@ def translate(
         )
         chosen["copies"] = nbest
     else:
-        least = nbest if nbest > 1 else None
-        own = translator.options().beam if beam is None else beam
-        chosen["beam"] = max(own, least or 1)
+        chosen["beam"] = max(translator.options(beam=beam).beam, nbest)
     options = translator.options(**chosen)
     with _Sink(output) as sink, _lines_bar(file) as bar:
         found = translator.search(_input(file), options, say=say, progress=bar)
@@ -104,8 +115,7 @@ def translate(
             if nbest == 1 and not scores:
                 sink.write(translator.text(hypotheses))
                 continue
-            for rank, text in enumerate(_ranked(translator, line, hypotheses[:nbest], scores)):
-                del rank
+            for text in _ranked(translator, line, hypotheses[:nbest], scores):
                 sink.write(text)
 
 
@@ -150,8 +160,11 @@ def evaluate(
         what to compute in
     """
     from polyhead import api
+    from polyhead.training.progress import say
 
-    report = api.load(run, precision).evaluate(split, source, reference, beam=beam, alpha=alpha)
+    report = api.load(run, precision).evaluate(
+        split, source, reference, say=say, beam=beam, alpha=alpha
+    )
     if json_:
         print(json.dumps(report, ensure_ascii=False))
         return
@@ -179,13 +192,14 @@ def score(run: Path, *, source: Path, target: Path, json_: Json = False) -> None
     """
     from polyhead import api
     from polyhead.data.pairs import PairSource, read_pairs
+    from polyhead.training.progress import say
 
     pairs = read_pairs(
         PairSource.model_validate(
             {"source": str(source), "target": str(target)}, context={"folder": Path()}
         )
     )
-    scored = api.load(run).score_tokens(pairs.sources, pairs.targets)
+    scored = api.load(run).score_tokens(pairs.sources, pairs.targets, say=say)
     if json_:
         rows = [
             {"line": line, "log_probability": value, "tokens": tokens}
@@ -197,8 +211,15 @@ def score(run: Path, *, source: Path, target: Path, json_: Json = False) -> None
         print(f"{value:.6f}")
 
 
-def inspect(run: Path, text: str, *, out: Path, target: str | None = None) -> None:
-    """Draw what a translation attends to: every layer and head.
+def inspect(
+    run: Path,
+    text: str | None = None,
+    *,
+    out: Path,
+    target: str | None = None,
+    positions: Annotated[bool, Flag] = False,
+) -> None:
+    """Draw what a translation attends to, every layer and head; or the positional encodings.
 
     Parameters
     ----------
@@ -210,11 +231,18 @@ def inspect(run: Path, text: str, *, out: Path, target: str | None = None) -> No
         FILE.png (a picture), FILE.html (a page to explore offline) or FILE.json (the numbers)
     target
         the translation to look at (default: the model's own)
+    positions
+        draw the positional encodings instead; no text is needed
     """
     from polyhead import api
 
-    maps = api.load(run).attention(text, target)
-    print(maps.save(out))
+    if (text is None) != positions:
+        raise UsageError("give the text to look at, or --positions and no text")
+    translator = api.load(run)
+    if text is None:
+        print(translator.draw_positions(out))
+    else:
+        print(translator.attention(_typed(text), target and _typed(target)).save(out))
 
 
 def explain(run: Path, text: str, *, json_: Json = False) -> None:
@@ -232,7 +260,7 @@ def explain(run: Path, text: str, *, json_: Json = False) -> None:
 
     opened = Run.open(run)
     task = find("tasks", opened.recipe.task).Task.load(opened.recipe, opened.path)
-    found = task.source_tokenizer.explain(text)
+    found = task.source_tokenizer.explain(_typed(text))
     if json_:
         fields = {"tokens": found.tokens, "ids": found.ids, "unknown": found.unknown}
         print(json.dumps(fields, ensure_ascii=False))
@@ -243,6 +271,18 @@ def explain(run: Path, text: str, *, json_: Json = False) -> None:
         print(f"unknown: {' '.join(found.unknown)}", file=sys.stderr)
 
 
+def _typed(text: str) -> str:
+    """A text from the command line; what the locale could not decode is UTF-8, or a fault."""
+    try:
+        return text.encode("utf-8", "surrogateescape").decode("utf-8")
+    except UnicodeDecodeError as error:
+        shown = text.encode("utf-8", "backslashreplace").decode("utf-8")
+        raise UsageError(
+            f"the text {shown!r} is not valid UTF-8 at byte {error.start + 1}; set the terminal to "
+            "UTF-8, or put the text into a file"
+        ) from None
+
+
 def _input(file: str) -> Iterator[str]:
     if file == "-":
         return decode_lines(sys.stdin.buffer, "standard input")
@@ -250,14 +290,24 @@ def _input(file: str) -> Iterator[str]:
 
 
 class _Sink:
-    """Lines to a file, or to standard output."""
+    """Lines to standard output, or to a file, which gets its name when it is whole.
+
+    So nothing is lost where the input has a fault, or is the very file to write.
+    """
 
     def __init__(self, path: Path | None):
         self.path = path
+        self.part: Path | None = None
+        if path is None:
+            self.file = sys.stdout
+            return
+        if path.is_file() or not path.exists():  # else it is a pipe or a device
+            self.path = path.resolve()
+            self.part = self.path.with_name(f"{self.path.name}.part")
         try:
-            self.file = sys.stdout if path is None else path.open("w", encoding="utf-8")
+            self.file = (self.part or path).open("w", encoding="utf-8", newline="\n")
         except OSError as error:
-            raise cannot_write(path or Path("-"), error) from None
+            raise cannot_write(path, error) from None
 
     def __enter__(self) -> _Sink:
         return self
@@ -265,15 +315,31 @@ class _Sink:
     def write(self, line: str) -> None:
         try:
             self.file.write(line + "\n")
-        except BrokenPipeError:
-            raise
         except OSError as error:
-            raise cannot_write(self.path or Path("stdout"), error) from None
+            raise self._fault(error) from None
 
-    def __exit__(self, *_: object) -> None:
-        self.file.flush()
-        if self.path is not None:
-            self.file.close()
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            self.file.flush() if self.path is None else self.file.close()
+            if kind is None and self.path is not None and self.part is not None:
+                self.part.replace(self.path)
+        except OSError as error:
+            if kind is None:
+                raise self._fault(error) from None
+        if kind is not None and self.part is not None:
+            self._keep_or_drop(self.part)
+
+    def _keep_or_drop(self, part: Path) -> None:
+        """After a fault: keep what was written, and say where; an empty file is no use."""
+        from polyhead.training.progress import say
+
+        if part.stat().st_size:
+            say(f"what was translated before is in {part}")
+        else:
+            part.unlink()
+
+    def _fault(self, error: OSError) -> Exception:
+        return error if self.path is None else cannot_write(self.path, error)
 
 
 class _lines_bar:

@@ -31,7 +31,8 @@ def plan_epoch(
     if weights is not None and not np.all(weights == 1):
         drawn = weights[order]
         copies = np.floor(drawn) + (random.random(len(order)) < drawn - np.floor(drawn))
-        order = np.repeat(order, copies.astype(np.int64))
+        drawn_order = np.repeat(order, copies.astype(np.int64))
+        order = drawn_order if len(drawn_order) else order[:1]  # an epoch is never empty
     # equal lengths keep their random order, so each epoch batches them differently
     order = order[np.lexsort((source_lengths[order], target_lengths[order]))]
     batches = pack(order, source_lengths, target_lengths, batch_tokens)

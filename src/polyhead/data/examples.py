@@ -33,6 +33,13 @@ class Ragged:
         """The rows at these indices."""
         return Ragged([self[i] for i in keep])  # type: ignore[misc]
 
+    def cut(self, limit: int, end: int) -> Ragged:
+        """No row longer than this; a cut one ends with `end`."""
+        if not len(self) or self.lengths.max() <= limit:
+            return self
+        rows = (self[i] for i in range(len(self)))
+        return Ragged([r if len(r) <= limit else [*r[: limit - 1], end] for r in rows])  # type: ignore[misc]
+
     def padded(self, indices: Sequence[int], fill: int) -> tuple[Tensor, Tensor]:
         """Rows as one tensor [B,max length], right-padded, and their lengths [B]."""
         lengths = self.lengths[indices]

@@ -10,14 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from unicodedata import normalize
 
 import tokenizers as hf
 from tokenizers import decoders, models, normalizers, pre_tokenizers, trainers
 
 from polyhead.config import TokenizerConfig
 from polyhead.errors import DataError, RunError
-from polyhead.files import write_atomically
+from polyhead.files import write_text
 
 END, UNKNOWN, PAD = "</s>", "<unk>", "<pad>"
 END_ID, UNKNOWN_ID = 0, 1
@@ -76,9 +75,10 @@ class Tokenizer:
 
     def explain(self, text: str) -> Explanation:
         """Tokens, ids and unknown characters of a text."""
-        encoding = self.inner.encode(text, add_special_tokens=False)
+        normal = self.inner.normalizer.normalize_str(text) if self.inner.normalizer else text
+        encoding = self.inner.encode(normal, add_special_tokens=False)  # offsets into `normal`
         unknown = [
-            normalize("NFC", text[start:end])
+            normal[start:end]
             for i, (start, end) in zip(encoding.ids, encoding.offsets, strict=True)
             if i == UNKNOWN_ID
         ]
@@ -86,7 +86,7 @@ class Tokenizer:
 
     def save(self, path: Path) -> None:
         """Write `tokenizer.json`."""
-        write_atomically(path, lambda temporary: self.inner.save(str(temporary)))
+        write_text(path, self.inner.to_str(pretty=True))
 
     @classmethod
     def load(cls, path: Path) -> Tokenizer:

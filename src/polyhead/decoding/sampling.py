@@ -24,12 +24,14 @@ class Sampler:
         seed: int = 1,
         device: str = "cpu",
     ):
-        if temperature <= 0:
+        if not temperature > 0:
             raise UsageError(f"temperature {temperature} is not above 0; use greedy search instead")
         if top_k is not None and top_k < 1:
             raise UsageError(f"top-k {top_k} is not at least 1")
         if top_p is not None and not 0 < top_p <= 1:
             raise UsageError(f"top-p {top_p} is not between 0 and 1")
+        if not 0 <= seed < 2**63:
+            raise UsageError(f"seed {seed} is not between 0 and 2^63")
         self.temperature, self.top_k, self.top_p = temperature, top_k, top_p
         self.generator = torch.Generator(device).manual_seed(seed)
 

@@ -56,6 +56,16 @@ class AttentionMaps:
         checked = {kind: self._checked(kind, w) for kind, w in self.attention.items()}
         object.__setattr__(self, "attention", checked)
 
+    @property
+    def tokens(self) -> dict[str, list[str]]:
+        """The words by side: {"source": […], "target": […]}."""
+        return {"source": self.source_tokens, "target": self.target_tokens}
+
+    @property
+    def weights(self) -> dict[str, Weights]:
+        """The weights by kind, each [layers, heads, queries, keys]."""
+        return self.attention
+
     def labels(self, kind: str) -> tuple[list[str], list[str]]:
         """The words of a kind's queries and of its keys."""
         read = self.target_tokens if self.read_tokens is None else self.read_tokens

@@ -17,7 +17,7 @@ class Dropout(nn.Module):
     def __init__(self, p: float):
         super().__init__()
         self.p = p
-        self.dropped = round(256 * p)
+        self.dropped = min(round(256 * p), 255)
         self.scale = 256 / (256 - self.dropped)
 
     def forward(self, x: Tensor) -> Tensor:

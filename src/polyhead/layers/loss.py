@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 CHUNK = 1024  # tokens: their logits stay in the cache between the products
-TINY = 1e-38  # keeps the logarithm finite where a probability underflows
+TINY = 1e-37  # below it probabilities underflow, and their logarithm is worth nothing
 
 
 class _ChunkedCrossEntropy(torch.autograd.Function):
@@ -39,7 +39,11 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
             logits = F.linear(x, weight).float()
             picked = logits.gather(1, y)
             p = torch.softmax(logits, dim=-1)
-            surprise = -p.gather(1, y).clamp_min(TINY).log()
+            likelihood = p.gather(1, y)
+            surprise = -likelihood.log()
+            if bool((likelihood < TINY).any()):  # rare, as it costs another pass over the logits
+                exact = logits.logsumexp(dim=-1, keepdim=True) - picked
+                surprise = torch.where(likelihood < TINY, exact, surprise)
             nll = nll + surprise.sum()
             if smoothing:
                 uniform = uniform + (surprise + picked).sum() - (x.float() @ mean_weight).sum()

@@ -37,12 +37,30 @@ def corpus_scores(
     }
     result: dict[str, dict[str, Any]] = {}
     for name in names:
-        metric = makers[name]()
+        metric = _in_floats(makers[name]())
         score = metric.corpus_score(
             list(hypotheses), [list(references)], n_bootstrap=bootstrap or 1
         )
         entry: dict[str, Any] = {"score": score.score}
         if bootstrap > 1:
-            entry |= {"low": score._mean - score._ci, "high": score._mean + score._ci}
+            mean, margin = score._mean, score._ci
+            entry |= {"low": mean - margin, "high": mean + margin}
         result[name] = entry | {"signature": str(metric.get_signature())}
     return result
+
+
+def _in_floats(metric: Any) -> Any:
+    """The metric with Python's floats as scores.
+
+    sacreBLEU 2.6's bootstrap mixes them with numpy's float32, whose mean Python refuses to take,
+    and which are no JSON.
+    """
+    compute = metric._compute_score_from_stats
+
+    def scored(stats: Any) -> Any:
+        score = compute(stats)
+        score.score = float(score.score)
+        return score
+
+    metric._compute_score_from_stats = scored
+    return metric

@@ -177,18 +177,36 @@ class Translation:
             corpus.origins, corpus.weights = corpus.origins[keep], corpus.weights[keep]
         return corpus
 
+    def encode_cut(self, pairs: Sequence[Pairs], say: Say) -> Corpus:
+        """Every pair as ids; what is longer than the model takes is cut, and `say` hears it."""
+        corpus = self.encode(pairs)
+        limit = self._positions()
+        for side in ("source", "target"):
+            rows: Ragged = getattr(corpus.examples, f"{side}s")
+            for i in np.flatnonzero(rows.lengths > limit).tolist():
+                say(
+                    f"{corpus.where(i)}: {rows.lengths[i] - 1} {side} tokens, cut to the model's "
+                    f"{limit - 1}"
+                )
+            setattr(corpus.examples, f"{side}s", rows.cut(limit, END_ID))
+        return corpus
+
     def _positions(self) -> int:
         return int(getattr(self.recipe.model, "max_length", 2**31))
 
-    def read(self, split: str) -> Corpus:
+    def read(self, split: str, say: Say) -> Corpus:
         """The encoded valid or test split; raises DataError where the recipe names none."""
         spec: PairSource | None = getattr(self.data, split)
         if spec is None:
             raise DataError(f"the recipe names no {split} data (data.{split})")
-        corpus = self.encode([read_pairs(spec)])
-        if len(corpus) == 0:
-            raise DataError(f"{corpus.pairs[0].name}: the {split} data is empty")
-        return corpus
+        return self.read_source(spec, say)
+
+    def read_source(self, spec: PairSource, say: Say) -> Corpus:
+        """Encoded pairs to evaluate on; raises DataError where there is none."""
+        pairs = read_pairs(spec)
+        if len(pairs) == 0:
+            raise DataError(f"{pairs.name}: there is no pair to evaluate on")
+        return self.encode_cut([pairs], say)
 
     def plan(self, corpus: Corpus, epoch: int) -> Plan:
         """The batches of an epoch."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -22,9 +23,32 @@ class Course:
     best_step: int = 0
     waited: int = 0  # validations since the best one
     validated: bool = False  # whether the weights of this very step were validated
+    loss: float = 0.0  # sums since the last line of the journal
+    nll: float = 0.0
+    tokens: int = 0
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
+
+    def add(self, loss: float, nll: float, tokens: int) -> None:
+        """Add a step's sums."""
+        self.loss, self.nll, self.tokens = self.loss + loss, self.nll + nll, self.tokens + tokens
+
+    def line(self, lr: float, speed: float) -> dict[str, Any]:
+        """The journal's line about the steps since the one before; sums begin anew."""
+        line = {
+            "kind": "train",
+            "step": self.step,
+            "epoch": round(self.epochs, 6),
+            "loss": self.loss / self.tokens,
+            "nll": self.nll / self.tokens,
+            "lr": lr,
+            "tokens": self.tokens,
+            "tokens_per_second": round(speed, 1),
+            "seconds": round(self.seconds, 3),
+        }
+        self.loss, self.nll, self.tokens = 0.0, 0.0, 0
+        return line
 
     @property
     def epochs(self) -> float:
@@ -57,7 +81,8 @@ class Course:
 
     def judge(self, metric: str, value: float) -> bool:
         """Note a validation's value; True if it is the best so far (lower nll, higher others)."""
-        better = self.best is None or (value < self.best if metric == "nll" else value > self.best)
+        sooner = self.best is None or (value < self.best if metric == "nll" else value > self.best)
+        better = sooner and not math.isnan(value)
         if better:
             self.best, self.best_step, self.waited = value, self.step, 0
         else:

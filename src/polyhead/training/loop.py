@@ -56,18 +56,21 @@ class Trainer:
     def go(self) -> str:
         """Train until an end is reached or a signal comes; returns why it stopped."""
         course, config = self.course, self.config
-        journal = Journal(self.run.path / "metrics.jsonl")
+        journal = Journal(
+            self.run.path / "metrics.jsonl", tensorboard=config.tensorboard, step=course.step
+        )
         start = time.perf_counter() - course.seconds
-        window = _Window()
+        watch = _Stopwatch()
         self.model.train()
         with stop_wish() as wish, TrainingBar(self.run.recipe.name) as bar:
             while (reason := course.end(config)) is None and wish.signal is None:
                 loss, nll, tokens, lr = self._step(self._next_batches())
                 course.seconds = time.perf_counter() - start
-                window.add(loss, nll, tokens)
+                course.add(loss, nll, tokens)
+                watch.tokens += tokens
                 if course.step % config.log_every == 0:
-                    speed = window.speed()
-                    journal.write(window.entry(course, lr))
+                    speed = watch.speed()
+                    journal.write(course.line(lr, speed))
                     bar.show(
                         course.step, course.progress(config), nll / tokens, speed, course.seconds
                     )
@@ -75,12 +78,12 @@ class Trainer:
                     self._validate(journal)
                     course.seconds = time.perf_counter() - start
                     self._save(validated=True)
-                    window = _Window()
+                    watch = _Stopwatch()
             if reason is not None and not course.validated:
                 self._validate(journal)
                 course.seconds = time.perf_counter() - start
                 self._save(validated=True)
-            elif reason is None:
+            elif reason is None and not self.checkpoints.has(course.step):
                 self._save(validated=course.validated)
         journal.close()
         return reason or f"{wish.signal}"
@@ -126,9 +129,10 @@ class Trainer:
         if not (math.isfinite(nll) and math.isfinite(norm)):
             raise TrainingError(
                 f"step {course.step}: the loss is {nll:.4g} and the gradient's norm {norm:.4g}. "
-                f"The batch: {self._name(batches)}. Nothing of this step was applied; lower "
-                f"training.optimizer.lr or lengthen its warm-up, and start from the last "
-                f"checkpoint: polyhead train --resume {self.run.path}"
+                f"The batch: {self._name(batches)}. Nothing of this step was applied, and "
+                f"{self.run.path} holds what was saved before. Look at the batch; else lower "
+                "training.optimizer.lr or lengthen its warm-up in a new run (resuming would come "
+                "to the same step again)."
             )
         usual = course.usual_nll
         if usual is not None and course.step > USUAL_OVER and nll > SPIKE * usual:
@@ -202,6 +206,7 @@ class Trainer:
         values: dict[str, Any] = self.course.as_dict() | {
             "choices": self.choices.as_dict(),
             "data": self.train_corpus.fingerprint(),
+            "valid_data": self.valid_corpus.fingerprint(),
             "recipe": self.run.recipe.model_dump(mode="json"),
         }
         return Checkpoint(self.course.step, tensors, values)
@@ -223,32 +228,14 @@ def average(weights: list[dict[str, Tensor]]) -> dict[str, Tensor]:
     return {name: torch.stack([w[name] for w in weights]).mean(dim=0) for name in weights[0]}
 
 
-class _Window:
-    """Sums since the last line of the journal."""
+class _Stopwatch:
+    """Tokens per second of training alone."""
 
     def __init__(self) -> None:
-        self.loss = self.nll = 0.0
-        self.tokens = 0
-        self.start = time.perf_counter()
-
-    def add(self, loss: float, nll: float, tokens: int) -> None:
-        self.loss, self.nll, self.tokens = self.loss + loss, self.nll + nll, self.tokens + tokens
+        self.start, self.tokens = time.perf_counter(), 0
 
     def speed(self) -> float:
-        return self.tokens / (time.perf_counter() - self.start)
-
-    def entry(self, course: Course, lr: float) -> dict[str, Any]:
-        """The journal's line; sums begin anew."""
-        line = {
-            "kind": "train",
-            "step": course.step,
-            "epoch": round(course.epochs, 6),
-            "loss": self.loss / self.tokens,
-            "nll": self.nll / self.tokens,
-            "lr": lr,
-            "tokens": self.tokens,
-            "tokens_per_second": round(self.speed(), 1),
-            "seconds": round(course.seconds, 3),
-        }
+        """Since the last time it was asked, or made."""
+        speed = self.tokens / (time.perf_counter() - self.start)
         self.__init__()  # type: ignore[misc]
-        return line
+        return speed

@@ -27,20 +27,24 @@ from polyhead.training.progress import say
 
 def train(recipe: Recipe, out: Path) -> Run:
     """Train a recipe into a new run folder; returns the run, complete or stopped by a signal."""
+    folder.check_free(out)
     choices = _choose(recipe)
     kind = registry.find("tasks", recipe.task)
     pairs = [read_pairs(spec) for spec in recipe.data.train]  # type: ignore[attr-defined]
     say(f"read {sum(len(p) for p in pairs):,} training pairs")
     task = kind.Task.train_tokenizers(recipe, pairs)
     corpus = task.training_corpus(pairs, say)
-    valid = task.read("valid")
+    valid = task.read("valid", say)
     if recipe.data.test is not None:  # type: ignore[attr-defined]
-        task.read("test")  # a fault in it is better known now than after training
-    run = folder.create(out, recipe, choices=choices.as_dict(), data=task.describe(corpus))
-    task.save(out)
-    trainer = _trainer(run, task, corpus, valid, choices)
+        task.read("test", _ignore)  # a fault in it is better known now than after training
+    trainer = _trainer(Run(out, recipe), task, corpus, valid, choices)
     _probe(trainer)
-    trainer.checkpoints.save(trainer.state())  # so that a kill before the first one can be resumed
+
+    def begin(place: Path) -> None:
+        task.save(place)
+        Checkpoints(place, keep=1, average_last=1).save(trainer.state())
+
+    folder.create(out, recipe, begin, choices=choices.as_dict(), data=task.describe(corpus))
     return _go(trainer)
 
 
@@ -66,14 +70,18 @@ def resume(path: Path, overrides: list[str]) -> Run:
     choices = _choices_again(stored.values["choices"])
     task = registry.find("tasks", run.recipe.task).Task.load(run.recipe, path)
     pairs = [read_pairs(spec) for spec in run.recipe.data.train]  # type: ignore[attr-defined]
-    corpus = task.training_corpus(pairs, lambda _: None)
-    if corpus.fingerprint() != stored.values["data"]:
-        raise RunError(
-            f"the training data has changed since {path} was begun (its fingerprint differs), so "
-            "an exact resume is impossible. Put the old files back, or start a new run."
-        )
+    corpus, valid = task.training_corpus(pairs, _ignore), task.read("valid", _ignore)
+    for part, read, known in (
+        ("training", corpus, stored.values["data"]),
+        ("validation", valid, stored.values["valid_data"]),
+    ):
+        if read.fingerprint() != known:
+            raise RunError(
+                f"the {part} data has changed since {path} was begun (its fingerprint differs), so "
+                "an exact resume is impossible. Put the old files back, or start a new run."
+            )
     journal.forget_after(path / "metrics.jsonl", stored.step)
-    trainer = _trainer(run, task, corpus, task.read("valid"), choices)
+    trainer = _trainer(run, task, corpus, valid, choices)
     trainer.restore(stored)
     say(f"resuming {path} at step {stored.step:,}")
     return _go(trainer)
@@ -125,7 +133,7 @@ def _probe(trainer: Trainer) -> None:
     batch = examples.batch(trainer.plan[largest])
     peak = memory.probe(
         batch,
-        lambda b: _discard(trainer.accumulate([b], b.tokens)),
+        lambda b: _ignore(trainer.accumulate([b], b.tokens)),
         trainer.optimiser.zero,
     )
     say(
@@ -135,7 +143,7 @@ def _probe(trainer: Trainer) -> None:
     )
 
 
-def _discard(_: object) -> None: ...
+def _ignore(_: object) -> None: ...
 
 
 def _go(trainer: Trainer) -> Run:

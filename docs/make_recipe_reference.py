@@ -1,0 +1,220 @@
+"""Print docs/recipes.md, made from the schemas.
+
+Use: python docs/make_recipe_reference.py > docs/recipes.md
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from types import NoneType
+from typing import Any, Literal, get_args, get_origin
+
+from annotated_types import Ge, Gt, Lt, MinLen
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from polyhead import registry
+from polyhead.config import DataPath, Recipe, Section
+from polyhead.data.pairs import PairSource
+
+HEAD = """\
+# Recipes: every key
+
+A recipe is a YAML file. `polyhead train RECIPE` reads it; so do the other commands that take one.
+This page is made from the program's own schemas by `docs/make_recipe_reference.py`; a test keeps it
+up to date. [tutorial.md](tutorial.md) explains a whole recipe line by line.
+
+- A key that does not exist is an error. So is a value of the wrong type. All problems are reported
+  at once, each with its path and the nearest valid name.
+- `key=value` after the recipe on the command line changes a key for one run. Keys are dotted paths
+  (`training.max_steps=100`), positions in lists are numbers (`data.train.0.weight=2`), values are
+  YAML (`training.clip=null`).
+- Paths are relative to the recipe's file. `~` and `${VARIABLE}` are expanded.
+- At least one of `max_steps`, `max_minutes` and `max_epochs` must be given. Training ends at
+  whichever comes first.
+- "required" means that there is no default; "theirs" that every key inside has one.
+"""
+
+NOTES = {
+    "name": "the run folder is `runs/NAME` unless `--out` names another",
+    "seed": "of weights, dropout and the order of examples",
+    "task": "what is learned; decides what `data` may say",
+    "model": "see the model kinds below",
+    "data": "see the tasks below",
+    "tokenizer": "see `tokenizer` below",
+    "training": "see `training` below",
+    "decoding": "see `decoding` below",
+    "tokenizer.kind": "`bpe`: byte-level pieces, no text is unknown; `char`: one token a character",
+    "tokenizer.lowercase": "read and write lower case only; scores then ignore case",
+    "training.max_steps": "optimiser steps",
+    "training.max_minutes": "minutes of training, validations included, over all resumes",
+    "training.max_epochs": "times through the training data; fractions are allowed",
+    "training.accumulate": "batches whose gradients are added up into one step",
+    "training.clip": "largest norm of a gradient; longer ones are scaled down; null: never",
+    "training.precision": "`auto` takes bf16 where that is fast here; `fp16` needs a GPU",
+    "training.threads": "processor threads; null: as many as torch takes",
+    "training.label_smoothing": "share of the target distribution spread over all tokens",
+    "training.optimizer": "see `training.optimizer` below",
+    "training.schedule": "see `training.schedule` below",
+    "training.early_stopping": "see `training.early_stopping` below",
+    "training.optimizer.kind": "`adam` or `adamw` (weight decay apart from the gradient)",
+    "training.optimizer.betas": "decay of the running means of the gradient and of its square",
+    "training.optimizer.eps": "added to the root in Adam's denominator",
+    "training.optimizer.weight_decay": "on matrices only, not on biases and norms",
+    "training.schedule.kind": (
+        "after warm-up: `noam` falls with the root of the step, `cosine` and `linear` fall to 0 at "
+        "the end, `constant` stays"
+    ),
+    "training.schedule.warmup_steps": "steps in which the learning rate rises to its peak",
+    "training.early_stopping.metric": (
+        "what decides which weights are best, and when to stop; `none`: never stop early, keep the "
+        "weights of the last validation"
+    ),
+    "decoding.beam": "hypotheses kept per sentence; 1 is greedy search",
+    "transformer.kind": "this model",
+    "transformer.preset": "fills in the keys below that you do not give",
+    "transformer.d_model": "width of every vector",
+    "transformer.num_heads": "attention heads; must divide `d_model`",
+    "transformer.d_ff": "width inside the feed-forward layers",
+    "transformer.dropout": "share of elements set to zero in training",
+    "transformer.norm": "layer norm after each sub-layer (`post`, the paper) or before (`pre`)",
+    "transformer.positions": "how order is told; see [attention.md](attention.md)",
+    "translation.target_language": "code; also decides how BLEU cuts words",
+    "translation.train": "corpora (see below); a single one needs no list",
+    "translation.valid": "a corpus to judge the model on while it learns",
+    "translation.test": "a corpus to score it on afterwards",
+    "corpus.source_column": "name of the source sentences' column",
+    "corpus.target_column": "name of the translations' column",
+}
+"""Meanings of keys whose schema gives no description; a description there comes first."""
+
+
+def page() -> str:
+    """The whole of docs/recipes.md."""
+    return "\n".join([HEAD, *_sections()]).rstrip() + "\n"
+
+
+def rows() -> Iterator[tuple[str, FieldInfo]]:
+    """(path, field) of every key a recipe may hold."""
+    for prefix, schema in _schemas():
+        for name, field in schema.model_fields.items():
+            yield f"{prefix}.{name}".removeprefix("."), field
+
+
+def meaning(path: str, field: FieldInfo) -> str:
+    """What a key means: its own description, or the note above."""
+    return field.description or NOTES.get(path, "")
+
+
+def _schemas() -> Iterator[tuple[str, type[BaseModel]]]:
+    yield from _inner("", Recipe)
+    for kind in registry.names("models"):
+        yield from _inner(kind, registry.find("models", kind).Config)
+    for task in registry.names("tasks"):
+        yield from _inner(task, registry.find("tasks", task).Data)
+    yield "corpus", PairSource
+
+
+def _inner(prefix: str, schema: type[BaseModel]) -> Iterator[tuple[str, type[BaseModel]]]:
+    yield prefix, schema
+    for name, field in schema.model_fields.items():
+        kind = field.annotation
+        if _is_section(kind) and kind not in (Section, PairSource):
+            yield from _inner(f"{prefix}.{name}".removeprefix("."), kind)
+
+
+def _sections() -> Iterator[str]:
+    models, tasks = registry.names("models"), registry.names("tasks")
+    for prefix, schema in _schemas():
+        if prefix == "":
+            title = "Top level"
+        elif prefix in models:
+            title = f"`model` of kind `{prefix}`"
+        elif prefix in tasks:
+            title = f"`data` of task `{prefix}`"
+        elif prefix == "corpus":
+            title = "A corpus of pairs (`data.train`, `data.valid`, `data.test`)"
+        else:
+            title = f"`{prefix}`"
+        yield f"## {title}\n"
+        yield "| key | type | default | meaning |"
+        yield "|---|---|---|---|"
+        for name, field in schema.model_fields.items():
+            path = f"{prefix}.{name}".removeprefix(".")
+            yield f"| `{name}` | {_type(field)} | {_default(field)} | {meaning(path, field)} |"
+        yield ""
+        if prefix in models:
+            yield from _presets(getattr(registry.find("models", prefix), "PRESETS", {}))
+        if prefix == "corpus":
+            yield from (
+                "Give either `source` and `target`, or `file` with `source_column` and",
+                "`target_column`.",
+                "",
+            )
+
+
+def _presets(presets: dict[str, dict[str, Any]]) -> Iterator[str]:
+    if not presets:
+        return
+    keys = list(next(iter(presets.values())))
+    yield "Presets:\n"
+    yield f"| preset | {' | '.join(f'`{key}`' for key in keys)} |"
+    yield "|---" * (len(keys) + 1) + "|"
+    for name, values in presets.items():
+        yield f"| `{name}` | {' | '.join(str(values[key]) for key in keys)} |"
+    yield ""
+
+
+def _type(field: FieldInfo) -> str:
+    limits = {Ge: "≥", Gt: ">", Lt: "<"}
+    shown = [f"{limits[type(m)]} {_limit(m)}" for m in field.metadata if type(m) in limits]
+    shown += ["not empty" for m in field.metadata if isinstance(m, MinLen)]
+    return ", ".join([_name(field.annotation), *shown])
+
+
+def _limit(mark: Any) -> str:
+    value = getattr(mark, type(mark).__name__.lower())
+    return "2^63" if value == 2**63 else str(value)
+
+
+def _name(kind: Any) -> str:
+    """A type as a person writes it."""
+    if kind == DataPath:
+        return "path"
+    origin, inside = get_origin(kind), get_args(kind)
+    parts = [part for part in inside if part is not NoneType]
+    made: dict[Any, Callable[[], str]] = {
+        Literal: lambda: " \\| ".join(f"`{value}`" for value in inside),
+        list: lambda: "list of corpora" if parts == [PairSource] else f"list of {_name(parts[0])}",
+        tuple: lambda: " and ".join(map(_name, parts)),
+        dict: lambda: "column: value or list of values",
+    }
+    if origin in made:
+        return made[origin]()
+    if inside:
+        return " \\| ".join(map(_name, parts))
+    if _is_section(kind):
+        return "a corpus" if kind is PairSource else "keys of its own"
+    return {int: "integer", float: "number", str: "text", bool: "true or false"}[kind]
+
+
+def _is_section(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, BaseModel)
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "required"
+    value = field.default
+    if isinstance(value, BaseModel):
+        return "theirs"
+    if value is None or value is PydanticUndefined:
+        return "none"
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
+    return f"`{list(value) if isinstance(value, tuple) else value}`"
+
+
+if __name__ == "__main__":
+    print(page(), end="")

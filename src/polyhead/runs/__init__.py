@@ -1,0 +1,1 @@
+"""The run folder: everything a trained model needs, in one place."""

@@ -1,0 +1,56 @@
+"""The model card: what a run is, what it was trained on, and how good it is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from polyhead.files import write_text
+from polyhead.runs.folder import Run
+
+
+def write_card(run: Run, data: dict[str, Any] | None, scores: dict[str, Any] | None = None) -> None:
+    """Write README.md into the run; `scores` are an evaluation's, as `evaluate --json` prints."""
+    info, recipe = run.info, run.recipe
+    lines = [
+        f"# {recipe.name}",
+        "",
+        f"A `{info['model']}` for {recipe.task}, trained with Polyhead {info['polyhead_version']}.",
+        "",
+        "| | |",
+        "|---|---|",
+        f"| steps, epochs | {info['step']:,}, {info['epoch']} |",
+        f"| stopped because of | {info['stopped_because']} |",
+        f"| weights | {info['weights']} (step {info.get('weights_step')}) |",
+        f"| computed with | {info.get('choices')} |",
+        *(_about_data(data) if data else []),
+        "",
+        "## Scores",
+        "",
+    ]
+    if scores is None:
+        lines += ["Not measured yet: `polyhead evaluate RUN` measures and writes them here.", ""]
+    else:
+        command = f"polyhead evaluate RUN --split {scores['split']}"
+        lines += [
+            f"`{command}`, {scores['examples']:,} examples:",
+            "",
+            "| metric | score |",
+            "|---|---|",
+        ]
+        for name, value in scores["metrics"].items():
+            shown = (
+                f"{value['score']:.2f} ({value['signature']})"
+                if isinstance(value, dict)
+                else f"{value:.4f}"
+            )
+            lines.append(f"| {name} | {shown} |")
+        lines.append("")
+    lines += ["## Recipe", "", "```yaml", recipe.as_yaml().rstrip(), "```", ""]
+    write_text(run.path / "README.md", "\n".join(lines))
+
+
+def _about_data(data: dict[str, Any]) -> list[str]:
+    return [
+        f"| training pairs | {data['pairs']:,} ({data['target_tokens']:,} target tokens) |",
+        f"| data fingerprint | `{data['fingerprint']}` |",
+    ]
