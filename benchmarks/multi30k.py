@@ -4,8 +4,8 @@
     POLYHEAD_DATA=… python -m benchmarks.multi30k --run RUN   # scores a run that is trained
 
 Scores: BLEU of lowercased, Moses-tokenised text (sacreBLEU, tok:none), the public reference's way;
-plain sacreBLEU on raw text, with and without case; and BLEU with the sources shuffled, which must be
-next to nothing. Weights were chosen on valid; test is used here only.
+plain sacreBLEU on raw text, with and without case; and BLEU with the sources shuffled, which must
+be next to nothing. Weights were chosen on valid; test is used here only.
 """
 
 from __future__ import annotations

@@ -53,9 +53,7 @@ def test_the_library_gives_the_same_report(report: dict[str, Any], copy: Path) -
     assert again["metrics"] == report["metrics"]
 
 
-def test_evaluate_writes_the_scores_into_the_model_card(
-    report: dict[str, Any], copy: Path
-) -> None:
+def test_evaluate_writes_the_scores_into_the_model_card(report: dict[str, Any], copy: Path) -> None:
     card = (copy / "README.md").read_text(encoding="utf-8")
     assert f"| bleu | {report['metrics']['bleu']['score']:.2f} (" in card
     assert "50 examples" in card
@@ -102,9 +100,7 @@ def test_what_is_longer_than_the_model_is_cut_and_said_and_so_are_pairs_that_sco
     assert len(outcome.lines) == 2
 
 
-def test_score_gives_a_log_probability_and_a_token_count_per_line(
-    copy: Path, corpus: Path
-) -> None:
+def test_score_gives_a_log_probability_and_a_token_count_per_line(copy: Path, corpus: Path) -> None:
     files = ("--source", corpus / "test.ko", "--target", corpus / "test.en")
     rows = inside("score", copy, *files, "--json").json()
     assert [row["line"] for row in rows] == list(range(1, 51))

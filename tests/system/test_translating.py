@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -111,9 +112,7 @@ def test_a_line_alone_and_in_a_batch_give_the_same_text_and_score(
             assert abs(float(row[2]) - hypothesis.score) < 1e-4
 
 
-def test_nbest_with_scores_writes_line_rank_score_and_text(
-    trained: Path, texts: list[str]
-) -> None:
+def test_nbest_with_scores_writes_line_rank_score_and_text(trained: Path, texts: list[str]) -> None:
     content = f"{texts[0]}\n\n{texts[1]}\n".encode()
     outcome = inside("translate", trained, "--nbest", 3, "--scores", stdin=content)
     rows = [line.split("\t") for line in outcome.lines]
@@ -150,7 +149,7 @@ def test_a_prefix_begins_every_translation_and_no_ngram_stands_twice(
     assert all(line.startswith("The man") for line in lines)
     for line in lines:
         ids = translator.task.target_tokenizer.encode(line)
-        pairs = list(zip(ids, ids[1:], strict=False))
+        pairs = list(pairwise(ids))
         assert len(pairs) - len(set(pairs)) <= 1  # a text may be cut into tokens another way
 
 

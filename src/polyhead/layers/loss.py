@@ -75,7 +75,9 @@ def cross_entropy(
     hidden [N,E], weight [V,E], labels [N]. With smoothing e the target distribution is
     (1 - e) one-hot + e / V (Szegedy et al. 2016, section 7). Only the first value has a gradient.
     """
-    loss, nll = _ChunkedCrossEntropy.apply(hidden, weight, labels, smoothing)
+    loss, nll = _ChunkedCrossEntropy.apply(  # type: ignore[no-untyped-call]
+        hidden, weight, labels, smoothing
+    )
     return loss, nll
 
 
