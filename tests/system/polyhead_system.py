@@ -164,4 +164,4 @@ def tensors_of(run: Path) -> Iterator[tuple[str, str]]:
     """(name, SHA-256) of the weights and of what the last checkpoint holds as tensors."""
     last = sorted((run / "checkpoints").glob("step-*"))[-1]
     for file in (run / "model.safetensors", *sorted(last.glob("*.safetensors"))):
-        yield f"{file.parent.name}/{file.name}", hashlib.sha256(file.read_bytes()).hexdigest()
+        yield str(file.relative_to(run)), hashlib.sha256(file.read_bytes()).hexdigest()

@@ -146,6 +146,7 @@ def test_a_training_killed_before_its_first_validation_goes_on(
 KILLED_AT_A_RENAME = """
 import os, signal, sys
 from pathlib import Path
+import polyhead.training.start, polyhead.tasks.translation, polyhead.models.transformer
 from polyhead.cli.main import main
 
 recipe, out, *moments = sys.argv[1:]
@@ -170,7 +171,7 @@ for moment in moments:
 def test_a_kill_before_any_rename_leaves_a_run_that_goes_on_or_none(
     recipe: Path, whole: Path, tmp_path: Path
 ) -> None:
-    moments = (1, 3, 5, 6, 7, 8, 9, 10)
+    moments = (1, 4, 5, 6, 8, 9)
     command = [sys.executable, "-c", KILLED_AT_A_RENAME, recipe, tmp_path, *map(str, moments)]
     environment = ENVIRONMENT | {"TOKENIZERS_PARALLELISM": "false"}
     subprocess.run(command, env=environment, check=True, capture_output=True)
@@ -183,7 +184,7 @@ def test_a_kill_before_any_rename_leaves_a_run_that_goes_on_or_none(
             assert inside("train", "--resume", run).code == 0
             check_same(run, whole)
     assert not (tmp_path / "1").exists()
-    assert 4 <= resumed < len(moments)
+    assert 3 <= resumed < len(moments)
     assert inside("train", recipe, "training.max_steps=1", "--out", tmp_path / "1").code == 0
 
 

@@ -6,8 +6,9 @@ has written and to the encoder's memory. Post-norm as in the paper, or pre-norm.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from pydantic import Field, model_validator
@@ -150,9 +151,10 @@ class Transformer(nn.Module):
         """Encode the source and project its memory once for every layer."""
         memory = self.encode(source, positions)
         rows = len(source)
+        blocks = cast(Iterable[DecoderBlock], self.decoder)
         return State(
-            caches=tuple(b.attention.empty_cache(rows, memory) for b in self.decoder),
-            memories=tuple(b.cross.remember(memory) for b in self.decoder),
+            caches=tuple(b.attention.empty_cache(rows, memory) for b in blocks),
+            memories=tuple(b.cross.remember(memory) for b in blocks),
             memory_allowed=Allowed.keys(positions),
             positions=positions.new_empty(rows, 0),
             next_positions=positions.new_zeros(rows),

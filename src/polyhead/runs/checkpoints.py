@@ -45,7 +45,7 @@ class Checkpoints:
 
         def fill(folder: Path) -> None:
             for name, tensors in checkpoint.tensors.items():
-                write_weights(folder / f"{name}.safetensors", tensors, {})
+                write_weights(folder / f"{name}.safetensors", tensors)
             text = json.dumps(checkpoint.values, indent=2, ensure_ascii=False)
             (folder / "state.json").write_text(text + "\n", encoding="utf-8")
 

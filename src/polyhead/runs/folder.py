@@ -64,9 +64,13 @@ class Run:
     def save_weights(self, weights: dict[str, Tensor], which: str, step: int) -> None:
         """Make these the weights every other command uses; which: best, averaged or last."""
         path = self.path / "model.safetensors"
-        metadata = {"step": str(step), "weights": which}
-        write_atomically(path, lambda temporary: write_weights(temporary, weights, metadata))
+        write_atomically(path, lambda temporary: write_weights(temporary, weights))
         self.update(weights=which, weights_step=step)
+
+    def clear_leftovers(self) -> None:
+        """Remove temporary files that a crash left."""
+        for leftover in self.path.glob(".*.tmp"):
+            leftover.unlink()
 
     def build_model(self, sizes: dict[str, Any]) -> nn.Module:
         """The recipe's model with fresh weights, drawn from torch's generator."""
@@ -151,10 +155,14 @@ def weights_of(model: nn.Module) -> dict[str, Tensor]:
     return {name: p.detach().float().contiguous() for name, p in model.named_parameters()}
 
 
-def write_weights(path: Path, weights: dict[str, Tensor], metadata: dict[str, str]) -> None:
-    """Write a safetensors file; raises OSError where the disk is full or refuses."""
+def write_weights(path: Path, weights: dict[str, Tensor]) -> None:
+    """Write a safetensors file; raises OSError where the disk is full or refuses.
+
+    There is one entry of metadata: of several, the library writes the order at random, and the same
+    weights would not be the same file.
+    """
     try:
-        save_file(weights, path, {"format": "pt"} | metadata)
+        save_file(weights, path, {"format": "pt"})
     except SafetensorError as error:
         raise OSError(str(error)) from error
 

@@ -81,6 +81,7 @@ def resume(path: Path, overrides: list[str]) -> Run:
                 "an exact resume is impossible. Put the old files back, or start a new run."
             )
     journal.forget_after(path / "metrics.jsonl", stored.step)
+    run.clear_leftovers()
     trainer = _trainer(run, task, corpus, valid, choices)
     trainer.restore(stored)
     say(f"resuming {path} at step {stored.step:,}")

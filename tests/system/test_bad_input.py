@@ -1,0 +1,220 @@
+"""Whatever a person gives by mistake: what was found, what was needed, what to do; nothing lost."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from polyhead_system import change_info, check_told, inside, outside, write_recipe
+
+pytestmark = pytest.mark.xdist_group("trained")
+Damage = Callable[[Path], Any]
+
+
+@pytest.fixture
+def copy(trained: Path, tmp_path: Path) -> Path:
+    """A run to damage."""
+    return Path(shutil.copytree(trained, tmp_path / "run"))
+
+
+def test_a_mistake_gives_no_traceback_in_a_real_process_either(tmp_path: Path) -> None:
+    check_told(outside("translate", tmp_path / "no"), 2, "no run folder", "polyhead train RECIPE")
+
+
+# --- recipes
+
+
+def test_every_mistake_in_a_recipe_is_listed_at_once_with_its_nearest_name(
+    corpus: Path, tmp_path: Path
+) -> None:
+    recipe = write_recipe(
+        tmp_path / "recipe.yaml",
+        corpus,
+        model={"num_haeds": 4},
+        tokenizer={"vocab_size": "many"},
+        training={"optimiser": {"lr": 1}, "clip": -1.0},
+        data={"train": [{"source": "a.ko", "taget": "a.en"}]},
+        decodign={"beam": 4},
+    )
+    outcome = inside("train", recipe, "--out", tmp_path / "run")
+    check_told(
+        outcome,
+        2,
+        f"{recipe}: ",
+        "model.num_haeds: unknown key; did you mean 'num_heads'?",
+        "tokenizer.vocab_size: ",
+        "(found 'many')",
+        "training.optimiser: unknown key; did you mean 'optimizer'?",
+        "training.clip: input should be greater than 0 (found -1.0)",
+        "data.train.0.taget: unknown key; did you mean 'target'?",
+        "decodign: unknown key; did you mean 'decoding'?",
+    )
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "phrases"),
+    [
+        ("name: [1, 2", ("not valid YAML",)),
+        ("just text", ("a recipe is a mapping",)),
+        ("", ("a recipe is a mapping",)),
+        ("name: a\ntask: translation\nname\n", ("not valid YAML", "line")),
+        ("name: a/b\nseed: -1\n", ("name: ", "seed: ", "model: missing", "training: missing")),
+        ("task: translatoin\nmodel: {}\n", ("did you mean 'translation'?", "model.kind: missing")),
+        ("model: {kind: transfomer}\n", ("did you mean 'transformer'?",)),
+    ],
+)
+def test_a_file_that_is_no_recipe_says_why(
+    tmp_path: Path, content: str, phrases: tuple[str, ...]
+) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(content, encoding="utf-8")
+    check_told(inside("train", path, "--out", tmp_path / "run"), 2, path, *phrases)
+
+
+def test_bytes_that_are_no_text_are_no_recipe(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_bytes(b"name: \xff\xfe\n")
+    check_told(inside("train", path), 2, path, "not valid YAML")
+
+
+@pytest.mark.parametrize(
+    ("override", "phrases"),
+    [
+        ("training.max_steps", ("'training.max_steps' is not key=value",)),
+        ("=3", ("is not key=value",)),
+        ("training.max_step=3", ("training.max_step: unknown key; did you mean 'max_steps'?",)),
+        ("training.max_steps=soon", ("training.max_steps: ", "(found 'soon')")),
+        ("training.max_steps=null", ("say when to stop: max_steps, max_minutes or max_epochs",)),
+        ("model.d_model=33", ("d_model 33 is not divisible by num_heads 2",)),
+        ("name=[", ("'name=['", "not valid YAML")),
+        ("data.train.source=${NOT_SET_AT_ALL}/x", ("NOT_SET_AT_ALL is not set",)),
+        ("seed=99999999999999999999", ("seed: input should be less than",)),
+    ],
+)
+def test_a_wrong_override_is_wrong_use(
+    corpus: Path, tmp_path: Path, override: str, phrases: tuple[str, ...]
+) -> None:
+    recipe = write_recipe(tmp_path / "recipe.yaml", corpus)
+    check_told(inside("train", recipe, override, "--out", tmp_path / "run"), 2, *phrases)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_recipe_that_is_not_there_is_named_with_a_near_one(tmp_path: Path) -> None:
+    told = inside("train", "multi30k-en-de-lowercas")
+    check_told(told, 2, "no recipe", "polyhead recipes", "'multi30k-en-de-lowercase'?")
+    check_told(inside("train"), 2, "say which recipe to train", "polyhead recipes")
+
+
+def test_a_precision_this_machine_lacks_is_refused_before_anything_is_made(
+    corpus: Path, tmp_path: Path
+) -> None:
+    recipe = write_recipe(tmp_path / "recipe.yaml", corpus)
+    out = tmp_path / "run"
+    told = inside("train", recipe, "training.precision=fp16", "--out", out)
+    check_told(told, 1, "fp16 needs a GPU", "auto, fp32 or bf16")
+    assert not out.exists()
+
+
+# --- training data
+
+
+def tabs(path: Path, *rows: str) -> dict[str, Any]:
+    path.write_text("".join(f"{row}\n" for row in rows), encoding="utf-8")
+    return {"file": str(path), "source_column": "ko", "target_column": "en"}
+
+
+def missing_file(folder: Path, corpus: Path) -> tuple[Any, tuple[str, ...]]:
+    train = {"source": str(corpus / "trian.ko"), "target": str(corpus / "train.en")}
+    return train, (f"{corpus}/trian.ko: no such file; did you mean {corpus}/train.ko?",)
+
+
+def wrong_column(folder: Path, corpus: Path) -> tuple[Any, tuple[str, ...]]:
+    train = tabs(folder / "a.tsv", "korean\ten", "하나\tone")
+    return train, ("a.tsv: no column 'ko'; there are 'korean', 'en'",)
+
+
+def line_counts_that_differ(folder: Path, corpus: Path) -> tuple[Any, tuple[str, ...]]:
+    train = {"source": str(corpus / "train.ko"), "target": str(corpus / "valid.en")}
+    return train, ("has 430 lines but", "has 20", "without a partner is 21")
+
+
+def invalid_utf8(folder: Path, corpus: Path) -> tuple[Any, tuple[str, ...]]:
+    (folder / "bad.ko").write_bytes("하나\n둘\n".encode() + "셋".encode("euc-kr") + b"\n")
+    train = {"source": str(folder / "bad.ko"), "target": str(corpus / "train.en")}
+    return train, ("bad.ko, line 3: not valid UTF-8", "iconv -f EUC-KR")
+
+
+def a_row_with_too_few_cells(folder: Path, corpus: Path) -> tuple[Any, tuple[str, ...]]:
+    train = tabs(folder / "a.tsv", "ko\ten", "하나\tone", "둘")
+    return train, ("a.tsv, line 3: 1 columns, but the header has 2",)
+
+
+def broken_json(folder: Path, corpus: Path) -> tuple[Any, tuple[str, ...]]:
+    train = tabs(folder / "a.jsonl", '{"ko": "하나", "en": "one"}', "{")
+    return train, ("a.jsonl, line 2: not valid JSON",)
+
+
+def an_unknown_ending(folder: Path, corpus: Path) -> tuple[Any, tuple[str, ...]]:
+    return tabs(folder / "a.xlsx", "ko\ten"), ("'.xlsx' is not one of .tsv, .csv, .jsonl",)
+
+
+def a_broken_archive(folder: Path, corpus: Path) -> tuple[Any, tuple[str, ...]]:
+    packed = bytearray(gzip.compress((corpus / "train.ko").read_bytes()))
+    packed[200] ^= 255
+    (folder / "train.ko.gz").write_bytes(packed)
+    train = {"source": str(folder / "train.ko.gz"), "target": str(corpus / "train.en")}
+    return train, ("train.ko.gz",)
+
+
+def nothing_that_passes(folder: Path, corpus: Path) -> tuple[Any, tuple[str, ...]]:
+    train = tabs(folder / "a.tsv", "ko\ten\tkind", "하나\tone\tnumber")
+    return train | {"where": {"kind": "nubmer"}}, ("no row passes where", "kind has number")
+
+
+def an_empty_file(folder: Path, corpus: Path) -> tuple[Any, tuple[str, ...]]:
+    for end in ("ko", "en"):
+        (folder / f"empty.{end}").touch()
+    train = {"source": str(folder / "empty.ko"), "target": str(folder / "empty.en")}
+    return train, ("there is no text to train a tokenizer on",)
+
+
+def a_folder(folder: Path, corpus: Path) -> tuple[Any, tuple[str, ...]]:
+    train = {"source": str(corpus), "target": str(corpus / "train.en")}
+    return train, (f"{corpus} is a folder; a file is needed",)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        missing_file,
+        wrong_column,
+        line_counts_that_differ,
+        invalid_utf8,
+        a_row_with_too_few_cells,
+        broken_json,
+        an_unknown_ending,
+        a_broken_archive,
+        nothing_that_passes,
+        an_empty_file,
+        a_folder,
+    ],
+)
+@pytest.mark.parametrize("part", ["train", "test"])
+def test_a_fault_in_the_data_is_told_with_its_place_before_training_begins(
+    corpus: Path, tmp_path: Path, fault: Any, part: str
+) -> None:
+    spec, phrases = fault(tmp_path, corpus)
+    if part == "test" and fault is an_empty_file:
+        phrases = ("there is no pair to evaluate on",)
+    recipe = write_recipe(tmp_path / "recipe.yaml", corpus, data={part: None})
+    recipe = write_recipe(recipe, corpus, data={part: None if spec is None else Whole(spec)})
+    outcome = inside("train", recipe, "--out", tmp_path / "run")
+    assert outcome.code == 1, outcome
+    check_told(outcome, 1, *phrases)
+    assert not (tmp_path / "run").exists()
