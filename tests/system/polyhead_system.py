@@ -19,6 +19,8 @@ import yaml
 
 from polyhead.cli.main import main
 
+SIDES = (("source", "ko"), ("target", "en"))
+PARTS = ("train", "valid", "test")
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONUTF8": "1"}
 
 
@@ -92,7 +94,7 @@ def check_told(outcome: Outcome, code: int, *phrases: object) -> None:
 
 
 def write_recipe(path: Path, corpus: Path, **changes: Any) -> Path:
-    """A tiny recipe on the corpus; changes are sections to merge in, or values."""
+    """A tiny recipe on the corpus; changes are sections to merge in, or values (files are)."""
     recipe: dict[str, Any] = {
         "name": "tiny",
         "seed": 3,
@@ -111,8 +113,7 @@ def write_recipe(path: Path, corpus: Path, **changes: Any) -> Path:
             "source_language": "ko",
             "target_language": "en",
             **{
-                part: {side: str(corpus / f"{part}.{end}") for side, end in SIDES}
-                for part in ("train", "valid", "test")
+                part: {side: str(corpus / f"{part}.{end}") for side, end in SIDES} for part in PARTS
             },
         },
         "tokenizer": {"vocab_size": 500},
@@ -131,16 +132,12 @@ def write_recipe(path: Path, corpus: Path, **changes: Any) -> Path:
     return path
 
 
-SIDES = (("source", "ko"), ("target", "en"))
-
-
 def _merge(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
     both = dict(old)
     for key, value in new.items():
         inner = both.get(key)
-        both[key] = (
-            _merge(inner, value) if isinstance(inner, dict) and isinstance(value, dict) else value
-        )
+        section = isinstance(inner, dict) and isinstance(value, dict) and key not in PARTS
+        both[key] = _merge(inner, value) if section else value
     return both
 
 

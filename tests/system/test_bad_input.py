@@ -212,9 +212,163 @@ def test_a_fault_in_the_data_is_told_with_its_place_before_training_begins(
     spec, phrases = fault(tmp_path, corpus)
     if part == "test" and fault is an_empty_file:
         phrases = ("there is no pair to evaluate on",)
-    recipe = write_recipe(tmp_path / "recipe.yaml", corpus, data={part: None})
-    recipe = write_recipe(recipe, corpus, data={part: None if spec is None else Whole(spec)})
-    outcome = inside("train", recipe, "--out", tmp_path / "run")
-    assert outcome.code == 1, outcome
-    check_told(outcome, 1, *phrases)
+    recipe = write_recipe(tmp_path / "recipe.yaml", corpus, data={part: spec})
+    check_told(inside("train", recipe, "--out", tmp_path / "run"), 1, *phrases)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_recipe_without_test_data_trains_and_says_so_when_it_is_wanted(
+    corpus: Path, tmp_path: Path
+) -> None:
+    recipe = write_recipe(
+        tmp_path / "recipe.yaml", corpus, data={"test": None}, training={"max_steps": 1}
+    )
+    assert inside("train", recipe, "--out", tmp_path / "run").code == 0
+    check_told(inside("evaluate", tmp_path / "run"), 1, "the recipe names no test data (data.test)")
+
+
+def test_a_loss_that_is_no_number_names_its_batch_and_keeps_what_was_saved(
+    corpus: Path, tmp_path: Path
+) -> None:
+    recipe = write_recipe(
+        tmp_path / "recipe.yaml", corpus, training={"optimizer": {"lr": 1e30}, "validate_every": 1}
+    )
+    run = tmp_path / "run"
+    outcome = inside("train", recipe, "--out", run)
+    check_told(
+        outcome,
+        1,
+        "step 2: the loss is nan",
+        f"{corpus / 'train.en'}, line ",
+        "lower training.optimizer.lr",
+        "a new run",
+    )
+    assert json.loads((run / "run.json").read_text(encoding="utf-8"))["complete"] is False
+    assert len(inside("translate", run, stdin=b"a\nb\n").lines) == 2
+    again = inside("train", "--resume", run)
+    check_told(again, 1, f"resuming {run} at step 1", "step 2: the loss is nan")
+
+
+# --- run folders
+
+
+def set_text(name: str, text: str) -> Damage:
+    return lambda run: (run / name).write_text(text, encoding="utf-8")
+
+
+def cut(name: str, size: int) -> Damage:
+    return lambda run: (run / name).write_bytes((run / name).read_bytes()[:size])
+
+
+def remove(name: str) -> Damage:
+    return lambda run: (run / name).unlink()
+
+
+@pytest.mark.parametrize(
+    ("damage", "phrases"),
+    [
+        (lambda run: change_info(run, format_version=999), ("999", "up to format 1", "Upgrade")),
+        (lambda run: change_info(run, format_version="x"), ("format x",)),
+        (set_text("run.json", "garbage"), ("run.json is damaged",)),
+        (set_text("run.json", "[]"), ("run.json is damaged", "a JSON object is needed")),
+        (set_text("run.json", '{"format_version": 1}'), ("run.json is damaged", "no ", "task")),
+        (remove("run.json"), ("not a run folder", "no run.json")),
+        (remove("recipe.yaml"), ("recipe.yaml is missing", "damaged")),
+        (cut("model.safetensors", 5000), ("model.safetensors is damaged",)),
+        (cut("model.safetensors", 0), ("model.safetensors is damaged",)),
+        (remove("model.safetensors"), ("model.safetensors is missing", "--resume")),
+        (remove("tokenizer.json"), ("tokenizer.json is missing",)),
+        (cut("tokenizer.json", 300), ("tokenizer.json", "not a tokenizer file")),
+    ],
+)
+def test_a_damaged_or_newer_run_folder_is_named(
+    copy: Path, damage: Damage, phrases: tuple[str, ...]
+) -> None:
+    damage(copy)
+    check_told(inside("translate", copy, stdin=b"a\n"), 1, copy, *phrases)
+
+
+def test_weights_of_another_shape_are_listed(copy: Path) -> None:
+    recipe = (copy / "recipe.yaml").read_text(encoding="utf-8")
+    wider = recipe.replace("d_ff: 64", "d_ff: 96")
+    (copy / "recipe.yaml").write_text(wider, encoding="utf-8")
+    told = inside("explain", copy, "a")
+    assert told.code == 0  # which needs no weights
+    check_told(
+        inside("translate", copy, stdin=b"a\n"), 1, "do not fit the model", "(64, 32)", "(96, 32)"
+    )
+
+
+def test_data_that_moved_is_named_when_a_split_is_wanted(copy: Path, tmp_path: Path) -> None:
+    recipe = (copy / "recipe.yaml").read_text(encoding="utf-8")
+    (copy / "recipe.yaml").write_text(recipe.replace("test.ko", "tset.ko"), encoding="utf-8")
+    check_told(inside("evaluate", copy), 1, "tset.ko: no such file; did you mean", "test.ko?")
+
+
+# --- options and files
+
+
+@pytest.mark.parametrize(
+    ("options", "phrases"),
+    [
+        (("--beam", 0), ("beam 0 is not at least 1",)),
+        (("--beam", "two"), ("--beam", '"two"')),
+        (("--nbest", 0), ("--nbest 0 is not at least 1",)),
+        (("--alpha", -1), ("alpha -1.0 is not a number of at least 0",)),
+        (("--alpha", "nan"), ("alpha nan is not a number of at least 0",)),
+        (("--max-length", 0), ("max-length 0 is not at least 1",)),
+        (("--no-repeat-ngram", -1), ("no-repeat-ngram -1 is not at least 0",)),
+        (("--top-p", 0.5), ("--top-p", "--sample, which is not given")),
+        (("--sample", "--top-p", 2), ("top-p 2.0 is not between 0 and 1",)),
+        (("--sample", "--top-k", 0), ("top-k 0 is not at least 1",)),
+        (("--sample", "--temperature", 0), ("temperature 0.0 is not above 0",)),
+        (("--sample", "--temperature", "nan"), ("temperature nan is not above 0",)),
+        (("--sample", "--seed", 2**70), ("seed ", "is not between 0 and 2^63")),
+        (("--precision", "fp8"), ('"fp8"', "fp32", "bf16", "int8")),
+        (("--baem", 3), ("nknown option", "--baem", "polyhead COMMAND --help")),
+    ],
+)
+def test_a_wrong_option_of_translate_is_wrong_use(
+    trained: Path, options: tuple[Any, ...], phrases: tuple[str, ...]
+) -> None:
+    check_told(inside("translate", trained, *options, stdin=b"a\n"), 2, *phrases)
+
+
+def test_input_that_cannot_be_read_is_named_with_its_line(
+    trained: Path, corpus: Path, tmp_path: Path
+) -> None:
+    bad = b"\xea\xb0\x80\n\xea\xb0\n"
+    told = inside("translate", trained, stdin=bad)
+    check_told(told, 1, "standard input, line 2: not valid UTF-8", "byte 0xea")
+    check_told(inside("translate", trained, corpus), 1, f"{corpus} is a folder; a file is needed")
+    near = corpus / "tset.ko"
+    check_told(inside("translate", trained, near), 1, "no such file; did you mean", "test.ko?")
+    nowhere = tmp_path / "no" / "out.en"
+    told = inside("translate", trained, "--output", nowhere, stdin=b"a\n")
+    check_told(told, 1, f"cannot write {nowhere}")
+
+
+def test_a_typed_text_that_is_no_utf8_is_wrong_use(trained: Path, tmp_path: Path) -> None:
+    bad = b"a\xb0\xa1".decode("utf-8", "surrogateescape")
+    out = tmp_path / "map.json"
+    for command in (("explain", trained, bad), ("inspect", trained, bad, "--out", out)):
+        check_told(inside(*command), 2, "is not valid UTF-8 at byte 2")
+    assert not out.exists()
+
+
+def test_files_to_judge_by_must_be_two_of_as_many_lines_and_not_empty(
+    trained: Path, corpus: Path, tmp_path: Path
+) -> None:
+    source, reference = corpus / "test.ko", corpus / "valid.en"
+    told = inside("evaluate", trained, "--source", source)
+    check_told(told, 2, "source and reference files go together")
+    told = inside("evaluate", trained, "--source", source, "--reference", reference)
+    check_told(told, 1, "has 50 lines but", "has 20")
+    told = inside("score", trained, "--source", source, "--target", reference)
+    check_told(told, 1, "has 50 lines but", "has 20")
+    empty = tmp_path / "empty.txt"
+    empty.touch()
+    told = inside("evaluate", trained, "--source", empty, "--reference", empty)
+    check_told(told, 1, "empty.txt", "there is no pair to evaluate on")
+    assert inside("score", trained, "--source", empty, "--target", empty, "--json").json() == []
+    check_told(inside("evaluate", trained, "--split", "train"), 2, '"train"', "test", "valid")

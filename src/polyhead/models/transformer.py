@@ -143,7 +143,7 @@ class Transformer(nn.Module):
         memory_allowed = Allowed.keys(source_positions)
         allowed = Causal().prepare(target_positions, target_positions)
         x = self.dropout(self.positions(self.target_embedding(target), target_positions))
-        for block in self.decoder:
+        for block in cast(Iterable[DecoderBlock], self.decoder):
             x, _ = block(x, allowed, block.cross.remember(memory), memory_allowed)
         return self.decoder_norm(x)
 
