@@ -9,6 +9,7 @@ machine.prepare()  # before torch is loaded
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import fields
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
@@ -121,6 +122,12 @@ class Translator:
             raise UsageError(f"alpha {values['alpha']} is not a number of at least 0")
         if prefix:
             values["prefix"] = tuple(self.task.target_tokenizer.encode(prefix))
+        unknown = values.keys() - {f.name for f in fields(Options)}
+        if unknown:
+            raise UsageError(
+                f"unknown option {sorted(unknown)[0]!r}; there are "
+                + ", ".join(f.name for f in fields(Options))
+            )
         return Options(**values)
 
     def translate(self, texts: Sequence[str], **options: Any) -> list[str]:

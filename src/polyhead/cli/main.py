@@ -22,14 +22,19 @@ app = cyclopts.App(
     version=__version__,
     help_format="markdown",
 )
-for module, names in {
-    "train": ("train", "verify-resume", "recipes"),
-    "use": ("translate", "evaluate", "score", "inspect", "explain"),
-    "quickstart": ("quickstart",),
-}.items():
-    for command in names:
-        function = command.replace("-", "_")
-        app.command(f"polyhead.cli.{module}:{function}", name=command)
+for command, module, summary in (
+    ("quickstart", "quickstart", "Train, score and look inside a translator in five minutes."),
+    ("train", "train", "Train a recipe, or go on with a run exactly where it stopped."),
+    ("verify-resume", "train", "Prove that resuming is exact: kill, resume, compare."),
+    ("recipes", "train", "List the recipes that come with Polyhead."),
+    ("translate", "use", "Translate lines: exactly one output line per input line."),
+    ("evaluate", "use", "Score a run, with intervals and signatures."),
+    ("score", "use", "Log-probability of given translations."),
+    ("inspect", "use", "Draw what a translation attends to, or the positions."),
+    ("explain", "use", "Show how a text is cut into tokens."),
+):
+    function = command.replace("-", "_")
+    app.command(f"polyhead.cli.{module}:{function}", name=command, help=summary)
 
 
 def main(arguments: list[str] | None = None) -> None:

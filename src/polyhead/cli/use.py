@@ -175,6 +175,9 @@ def evaluate(
             print(f"  {name:<14}{value['score']:8.2f}  95% {interval}  {value['signature']}")
         else:
             print(f"  {name:<14}{value:8.4f}")
+    for group, part in report.get("by_group", {}).items():
+        shown = "  ".join(f"{name} {v['score']:.2f}" for name, v in part["metrics"].items())
+        print(f"  {group}: {part['examples']:,} examples  {shown}")
     print(f"  {report['seconds']:.1f} s, {report['tokens_per_second']:,.0f} tokens/s")
 
 

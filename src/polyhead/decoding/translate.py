@@ -72,7 +72,7 @@ def _decode(
     source, lengths = sources.padded(indices.tolist(), END_ID)
     limits = lengths + options.extra_length
     if options.max_length is not None:
-        limits = limits.clamp(max=options.max_length)
+        limits = torch.full_like(lengths, options.max_length)
     config_limit = getattr(getattr(model, "config", None), "max_length", None)
     if config_limit is not None:
         limits = limits.clamp(max=config_limit)

@@ -52,4 +52,18 @@ def evaluate(
         "seconds": round(decoding, 3),
         "tokens_per_second": round(written / decoding, 1),
     }
+    if any(groups := corpus.groups()):
+        report["by_group"] = _by_group(task, groups, hypotheses, references)
     return report, hypotheses
+
+
+def _by_group(
+    task: Task, groups: list[str], hypotheses: list[str], references: list[str]
+) -> dict[str, Any]:
+    """BLEU and chrF of each group's own sentences."""
+    result = {}
+    for group in sorted(set(groups)):
+        rows = [i for i, one in enumerate(groups) if one == group]
+        scores = task.scores([hypotheses[i] for i in rows], [references[i] for i in rows])
+        result[group] = {"examples": len(rows), "metrics": scores}
+    return result

@@ -36,6 +36,8 @@ class Run:
     def open(cls, path: str | Path) -> Run:
         """Check and open a run folder; raises RunError with what is wrong and what to do."""
         path = Path(path)
+        if path.is_file():
+            raise UsageError(f"{path} is a file; a run folder is needed, as `train` leaves one")
         if not path.is_dir():
             raise UsageError(
                 f"no run folder {path}; `polyhead train RECIPE --out {path}` makes one"

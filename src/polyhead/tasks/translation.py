@@ -63,6 +63,10 @@ class Corpus:
         rows = [(self.pairs[p], i) for p, i in self.origins.tolist()]
         return [p.sources[i] for p, i in rows], [p.targets[i] for p, i in rows]
 
+    def groups(self) -> list[str]:
+        """Each pair's group; empty where the recipe names no group column."""
+        return [self.pairs[p].groups[i] for p, i in self.origins.tolist()]
+
     def where(self, index: int) -> str:
         """File and line of an example."""
         pairs, row = self.origins[index].tolist()

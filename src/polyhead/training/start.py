@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -107,6 +108,10 @@ def _choices_again(saved: dict[str, Any]) -> Choices:
             "the losses will not be the same to the bit"
         )
         return here
+    if kept.precision == "bf16" and kept.device == "cpu" and not machine.has_fast_bf16():
+        say("this run computes in bf16, which is slow on this machine; it goes on in bf16")
+    if kept.threads > (os.cpu_count() or 1):
+        say(f"this run uses {kept.threads} threads; this machine has {os.cpu_count()} cores")
     return kept
 
 
