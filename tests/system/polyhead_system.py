@@ -52,7 +52,7 @@ def start(*arguments: object, **options: Any) -> subprocess.Popen[bytes]:
 
 def finish(process: subprocess.Popen[bytes], stdin: bytes = b"") -> Outcome:
     """Wait for it."""
-    out, err = process.communicate(stdin, timeout=120)
+    out, err = process.communicate(stdin, timeout=400)
     return Outcome(process.returncode, (out or b"").decode(), (err or b"").decode())
 
 

@@ -1,8 +1,9 @@
 """Fast evaluations of scaled-dot softmax attention; each is tested equal to the definition.
 
-`attend` picks one: torch's fused kernel, or explicit products where training on short keys makes
-the fused kernel's backward the slower of the two (bf16 on CPU). When a tap listens, the plain
-definition runs for that layer alone and the weights are heard.
+`attend` picks one: torch's fused kernel, or explicit products where they are the faster of the two
+on a CPU: training on short keys in bf16 (the fused kernel's backward), and a decoding step of many
+rows (the fused kernel takes one row and head at a time). When a tap listens, the plain definition
+runs for that layer alone and the weights are heard.
 """
 
 from __future__ import annotations
@@ -16,6 +17,10 @@ from polyhead.attention.masks import Allowed
 from polyhead.attention.scores import Dot
 
 _explicit_below = 0
+# A decoding step: up to so many queries a row (beams are further queries), from so many rows on.
+_STEP_QUERIES, _STEP_ROWS = 8, 16
+# torch.softmax leaves its vectors for rows shorter than one, and is then 3 times slower than this.
+_VECTOR = 16
 
 
 def use_explicit_below(keys: int) -> None:
@@ -32,9 +37,12 @@ def attend(
         values, weights = core.attend(q, k, v, allowed, score=Dot(scale))
         tap.hear(name, weights)
         return values
-    if k.shape[-2] < _explicit_below and q.requires_grad:
-        return explicit(q, k, v, allowed, scale=scale)
-    return fused(q, k, v, allowed, scale=scale)
+    if q.requires_grad:
+        by_products = k.shape[-2] < _explicit_below
+    else:
+        by_products = q.shape[-2] <= _STEP_QUERIES and q.shape[0] >= _STEP_ROWS and q.is_cpu
+    evaluate = explicit if by_products else fused
+    return evaluate(q, k, v, allowed, scale=scale)
 
 
 def fused(q: Tensor, k: Tensor, v: Tensor, allowed: Allowed, *, scale: float) -> Tensor:
@@ -50,7 +58,14 @@ def explicit(q: Tensor, k: Tensor, v: Tensor, allowed: Allowed, *, scale: float)
     """By two batched products and a softmax, the weights kept for the backward pass."""
     logits = torch.matmul(q * scale, k.transpose(-2, -1))
     if allowed.everything:
-        return torch.matmul(torch.softmax(logits, dim=-1), v)
+        return torch.matmul(_softmax(logits), v)
     bias, empty = allowed.additive(q.dtype)
-    values = torch.matmul(torch.softmax(logits + bias, dim=-1), v)
+    values = torch.matmul(_softmax(logits.add_(bias)), v)
     return values if empty is None else values.masked_fill(empty, 0.0)
+
+
+def _softmax(logits: Tensor) -> Tensor:
+    if logits.shape[-1] >= _VECTOR or logits.requires_grad:
+        return torch.softmax(logits, dim=-1)
+    weights = (logits - logits.amax(dim=-1, keepdim=True)).exp_()
+    return weights.div_(weights.sum(dim=-1, keepdim=True))

@@ -8,6 +8,7 @@ turns one into tensors once per forward pass, shared by all layers.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -125,3 +126,19 @@ def positions_of(lengths: Tensor, width: int) -> Tensor:
     """Positions of right-padded rows: lengths [B] -> [B,width], 0 … length-1, then -1."""
     positions = torch.arange(width, device=lengths.device).expand(len(lengths), width)
     return positions.masked_fill(positions >= lengths[:, None], EMPTY)
+
+
+def by_width(positions: Tensor, slots: int) -> Iterator[tuple[Tensor, int]]:
+    """Rows of positions [B,K] in groups of similar width, so that little of a group is padding.
+
+    Gives the rows [b] of each group, and its width: the slots up to the last filled one of them.
+    A group has at most `slots` slots, padding included, or one row.
+    """
+    places = torch.arange(1, positions.shape[1] + 1, device=positions.device)
+    ordered, rows = ((positions != EMPTY) * places).amax(dim=1).sort()
+    widths: list[int] = ordered.tolist()
+    start = 0
+    for end in range(1, len(widths) + 1):
+        if end == len(widths) or (end + 1 - start) * widths[end] > slots:
+            yield rows[start:end], max(1, widths[end - 1])
+            start = end

@@ -6,6 +6,7 @@ A cache may be stepped once: `append` writes into the buffers it shares with the
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -36,26 +37,26 @@ class KeyValueCache:
         if end > keys.shape[2]:
             room = max(end, 2 * keys.shape[2], 16)
             keys, values = (self._grown(old, room) for old in (keys, values))
-        keys[:, :, self.length : end] = k
-        values[:, :, self.length : end] = v
+        keys.narrow(2, self.length, k.shape[2]).copy_(k)
+        values.narrow(2, self.length, k.shape[2]).copy_(v)
         return KeyValueCache(keys, values, end)
 
     def _grown(self, old: Tensor, room: int) -> Tensor:
         new = old.new_empty(*old.shape[:2], room, old.shape[3])
-        new[:, :, : self.length] = old[:, :, : self.length]
+        new.narrow(2, 0, self.length).copy_(old.narrow(2, 0, self.length))
         return new
 
     def filled(self) -> tuple[Tensor, Tensor]:
         """Keys and values [B,H,length,D]."""
-        return self.keys[:, :, : self.length], self.values[:, :, : self.length]
+        return self.keys.narrow(2, 0, self.length), self.values.narrow(2, 0, self.length)
 
     def select(self, rows: Tensor) -> KeyValueCache:
-        """The cache of these rows, in this order, repeats allowed."""
+        """The cache of these rows, in this order, repeats allowed; only filled slots are copied."""
         buffers = []
         for old in (self.keys, self.values):
             new = old.new_empty(len(rows), *old.shape[1:])
-            filled = slice(0, self.length)
-            new[:, :, filled] = old[:, :, filled].index_select(0, rows)
+            filled = old.narrow(2, 0, self.length)
+            torch.index_select(filled, 0, rows, out=new.narrow(2, 0, self.length))
             buffers.append(new)
         return KeyValueCache(buffers[0], buffers[1], self.length)
 
@@ -67,6 +68,21 @@ class Memory:
     keys: Tensor
     values: Tensor
 
+    @classmethod
+    def join(cls, parts: Sequence[tuple[Tensor, Memory]], rows: int, slots: int) -> Memory:
+        """One memory of memories and the rows [b] they stand for, laid out as products read it.
+
+        Slots that no part fills are zero.
+        """
+        _, like = parts[0]
+        heads, width = like.keys.shape[1], like.keys.shape[3]
+        keys, values = (like.keys.new_zeros(rows, heads, slots, width) for _ in range(2))
+        for place, part in parts:
+            filled = part.keys.shape[2]
+            keys.narrow(2, 0, filled).index_copy_(0, place, part.keys)
+            values.narrow(2, 0, filled).index_copy_(0, place, part.values)
+        return cls(keys, values)
+
     def select(self, rows: Tensor) -> Memory:
         """The memory of these rows, in this order, repeats allowed."""
         return Memory(self.keys.index_select(0, rows), self.values.index_select(0, rows))
@@ -74,4 +90,4 @@ class Memory:
 
 def same_rows(rows: Tensor, count: int) -> bool:
     """Whether selecting `rows` from `count` rows changes nothing."""
-    return len(rows) == count and bool((rows == torch.arange(count, device=rows.device)).all())
+    return len(rows) == count and torch.equal(rows, torch.arange(count, device=rows.device))

@@ -6,12 +6,20 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 
+class RectifiedLinear(nn.Linear):
+    """max(0, x W + b): one layer, so that packing can fuse the two."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[..,E] -> [..,N]."""
+        return F.relu(super().forward(x))
+
+
 class FeedForward(nn.Module):
     """FFN(x) = max(0, x W_1 + b_1) W_2 + b_2 (Vaswani et al. 2017, section 3.3)."""
 
     def __init__(self, d_model: int, d_ff: int):
         super().__init__()
-        self.inner = nn.Linear(d_model, d_ff)
+        self.inner = RectifiedLinear(d_model, d_ff)
         self.outer = nn.Linear(d_ff, d_model)
         for linear in (self.inner, self.outer):
             nn.init.xavier_uniform_(linear.weight)
@@ -19,4 +27,5 @@ class FeedForward(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[B,T,E] -> [B,T,E]."""
-        return self.outer(F.relu(self.inner(x)))
+        hidden: Tensor = self.outer(self.inner(x))
+        return hidden

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from polyhead.layers.embeddings import OutputHead
+from polyhead.layers.feedforward import RectifiedLinear
 
 Precision = Literal["fp32", "bf16", "int8"]
 
@@ -82,14 +83,15 @@ class Int8Linear(nn.Module):
         rows = x.reshape(-1, self.in_features).float()
         packed = torch.ops.quantized.embedding_bag_byte_prepack.default(rows)
         scale, low = self._scale_and_low(packed)
-        y = torch.addcmul(self._bias, low, self._column)
         count = rows.shape[0]
         few = count == 1 or (self._small and count <= _SMALL_ROWS)
-        if self._gemm and (few or not self._primitive):
+        if count and self._gemm and (few or not self._primitive):
             product = torch._int_mm(packed, self._weight)
-            y.addcmul_(product, self._weight_scale * scale)
-        elif count:
-            y.addcmul_(self._scaled_product(packed), scale)
+            y = torch.addcmul(self._bias, product, self._weight_scale * scale)
+        else:
+            y = self._scaled_product(packed) if count else x.new_zeros(0, self.out_features)
+            torch.addcmul(self._bias, y, scale, out=y)  # a second large buffer would cost more
+        y.addcmul_(low, self._column)
         if self.relu:
             y.relu_()
         return y.view(*x.shape[:-1], self.out_features)
@@ -163,7 +165,7 @@ class PackedLinear(nn.Module):
 def pack(module: nn.Module, precision: Precision, *, skip: Collection[str] = ()) -> nn.Module:
     """Replace every linear layer in `module`, in place, by a packed one; return the module.
 
-    `nn.Linear` and all its subclasses are replaced; a module whose dotted name, or its last part,
+    `nn.Linear` and all its subclasses are replaced, `RectifiedLinear` with its max(0, y); a module whose dotted name, or its last part,
     is in `skip` stays with all it holds. Everything else (layer norms, embeddings) keeps its
     dtype for int8 and fp32, and is converted to bf16 with "bf16". A lone linear layer is returned
     packed. `count_packed` says how many there are. Raises ValueError for an unknown precision.
@@ -197,10 +199,11 @@ def count_packed(module: nn.Module) -> dict[str, int]:
 
 def _packed(layer: nn.Linear | OutputHead, precision: Precision) -> nn.Module:
     bias = layer.bias if isinstance(layer, nn.Linear) else None
+    relu = isinstance(layer, RectifiedLinear)
     if precision == "int8":
-        return Int8Linear.from_weight(layer.weight, bias)
+        return Int8Linear.from_weight(layer.weight, bias, relu=relu)
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-    return PackedLinear.from_weight(layer.weight, bias, dtype=dtype)
+    return PackedLinear.from_weight(layer.weight, bias, dtype=dtype, relu=relu)
 
 
 def _onednn_product(rows: Tensor, blocked: Tensor, scale: Tensor, zeros: Tensor) -> Tensor:

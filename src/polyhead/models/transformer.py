@@ -14,13 +14,16 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from polyhead.attention.masks import Allowed, Causal
+from polyhead.attention.masks import Allowed, Causal, by_width
 from polyhead.attention.state import KeyValueCache, Memory, same_rows
 from polyhead.config import Section
 from polyhead.layers.block import DecoderBlock, EncoderBlock, NormPlace
 from polyhead.layers.dropout import Dropout
 from polyhead.layers.embeddings import OutputHead, TokenEmbedding
 from polyhead.layers.positions import PositionKind, Positions
+
+# Decoding encodes this many slots at once: enough for fast products, few enough for the caches.
+ENCODED_TOGETHER = 256
 
 PRESETS: dict[str, dict[str, Any]] = {
     "tiny": {"d_model": 128, "num_layers": 4, "num_heads": 4, "d_ff": 256, "dropout": 0.3},
@@ -67,8 +70,9 @@ class Config(Section):
 class State:
     """What a decoding needs to go on: per layer a cache and a memory, and where every slot stands.
 
-    `positions` [R,slots] are those of the cached tokens; R rows are n per source sentence, one
-    after another. `full` says that no slot is empty, known without looking.
+    `positions` [R,slots] are those of the cached tokens, `next_positions` [R] those that follow, or
+    with one row for all while they are the same; R rows are n per source sentence, one after
+    another. `full` says that no slot is empty, known without looking.
     """
 
     caches: tuple[KeyValueCache, ...]
@@ -81,13 +85,14 @@ class State:
     def select(self, rows: Tensor, sentences: Tensor | None = None) -> State:
         """The state of these rows (repeats allowed), and of these sentences (default: all)."""
         state = self
-        if not same_rows(rows, len(self.positions)):
-            state = replace(
-                state,
-                caches=tuple(cache.select(rows) for cache in self.caches),
-                positions=self.positions.index_select(0, rows),
-                next_positions=self.next_positions.index_select(0, rows),
-            )
+        if not same_rows(rows, len(self.caches[0].keys)):
+            state = replace(state, caches=tuple(cache.select(rows) for cache in self.caches))
+            if len(self.positions) > 1:
+                state = replace(
+                    state,
+                    positions=self.positions.index_select(0, rows),
+                    next_positions=self.next_positions.index_select(0, rows),
+                )
         if sentences is not None and not same_rows(sentences, len(self.memories[0].keys)):
             k_positions = self.memory_allowed.k_positions.index_select(0, sentences)
             state = replace(
@@ -149,15 +154,17 @@ class Transformer(nn.Module):
 
     def begin(self, source: Tensor, positions: Tensor) -> State:
         """Encode the source and project its memory once for every layer."""
-        memory = self.encode(source, positions)
-        rows = len(source)
-        blocks = cast(Iterable[DecoderBlock], self.decoder)
+        parts: list[list[tuple[Tensor, Memory]]] = [[] for _ in self.decoder]
+        for rows, width in by_width(positions, ENCODED_TOGETHER):
+            memory = self.encode(source[rows, :width], positions[rows, :width])
+            for part, block in zip(parts, self.decoder, strict=True):
+                part.append((rows, block.cross.remember(memory)))
         return State(
-            caches=tuple(b.attention.empty_cache(rows, memory) for b in blocks),
-            memories=tuple(b.cross.remember(memory) for b in blocks),
+            caches=tuple(b.attention.empty_cache(len(source), memory) for b in self.decoder),
+            memories=tuple(Memory.join(part, *source.shape) for part in parts),
             memory_allowed=Allowed.keys(positions),
-            positions=positions.new_empty(rows, 0),
-            next_positions=positions.new_zeros(rows),
+            positions=positions.new_empty(1, 0),
+            next_positions=positions.new_zeros(1),
         )
 
     def step(
@@ -167,11 +174,14 @@ class Transformer(nn.Module):
 
         positions [R,T] default to the next ones; -1 marks empty slots (a padded prompt's).
         """
-        length = tokens.shape[1]
+        rows, length = tokens.shape
         full = state.full and positions is None
+        before, following = state.positions, state.next_positions
         if positions is None:
-            positions = state.next_positions[:, None] + torch.arange(length, device=tokens.device)
-        slots = torch.cat([state.positions, positions], dim=1)
+            positions = following[:, None] + torch.arange(length, device=tokens.device)
+        elif len(before) < rows:
+            before, following = before.expand(rows, -1), following.expand(rows)
+        slots = torch.cat([before, positions], dim=1)
         if full and length == 1:
             allowed = Allowed.whole(positions, slots)
         else:
@@ -181,7 +191,7 @@ class Transformer(nn.Module):
         for block, cache, memory in zip(self.decoder, state.caches, state.memories, strict=True):
             x, longer = block(x, allowed, memory, state.memory_allowed, cache)
             caches.append(longer)
-        following = torch.maximum(state.next_positions, positions.amax(dim=1) + 1)
+        following = torch.maximum(following, positions.amax(dim=1) + 1)
         after = replace(
             state, caches=tuple(caches), positions=slots, next_positions=following, full=full
         )

@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 
 from polyhead.config import Recipe
-from polyhead.errors import TrainingError
+from polyhead.errors import TrainingError, UsageError
 from polyhead.files import sha256
 from polyhead.runs.folder import read_weights
 from polyhead.training import journal
@@ -47,7 +47,7 @@ class ResumeProof:
 def verify_resume(recipe: Recipe, steps: int) -> ResumeProof:
     """Train `steps` steps twice, once killed between two checkpoints and resumed; compare."""
     if steps < 4:
-        raise TrainingError("at least 4 steps are needed to be killed between two checkpoints")
+        raise UsageError("at least 4 steps are needed to be killed between two checkpoints")
     every = max(1, steps // 4)
     kill_at = 2 * every + max(1, every // 2)
     changed = recipe.model_dump(mode="json")
