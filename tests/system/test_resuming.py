@@ -124,7 +124,7 @@ def test_a_signal_saves_says_how_to_go_on_and_exits_0(
     assert info(run)["stopped_because"] == name
     assert 0 < info(run)["step"] < 40
     assert inside("translate", run, stdin=b"\n").code == 0  # it has weights already
-    outcome = outside("train", "--resume", run)
+    outcome = inside("train", "--resume", run)
     assert outcome.code == 0
     assert f"resuming {run} at step " in outcome.err
     check_same(run, whole)
@@ -171,7 +171,7 @@ for moment in moments:
 def test_a_kill_before_any_rename_leaves_a_run_that_goes_on_or_none(
     recipe: Path, whole: Path, tmp_path: Path
 ) -> None:
-    moments = (1, 4, 5, 6, 8, 9)
+    moments = (1, 5, 6, 8)  # a file, the folder, the first weights, the checkpoint
     command = [sys.executable, "-c", KILLED_AT_A_RENAME, recipe, tmp_path, *map(str, moments)]
     environment = ENVIRONMENT | {"TOKENIZERS_PARALLELISM": "false"}
     subprocess.run(command, env=environment, check=True, capture_output=True)
@@ -184,7 +184,7 @@ def test_a_kill_before_any_rename_leaves_a_run_that_goes_on_or_none(
             assert inside("train", "--resume", run).code == 0
             check_same(run, whole)
     assert not (tmp_path / "1").exists()
-    assert 3 <= resumed < len(moments)
+    assert resumed == 2
     assert inside("train", recipe, "training.max_steps=1", "--out", tmp_path / "1").code == 0
 
 

@@ -57,10 +57,11 @@ def length_penalty(length: Tensor | int, alpha: float) -> Any:
 
 
 def _log_probabilities(
-    logits: Tensor, vocabulary: Vocabulary, restrict: Restrict | None, so_far: Tensor
+    logits: Tensor, never: Tensor, restrict: Restrict | None, so_far: Tensor
 ) -> Tensor:
+    """[R,V] of the whole softmax, then -inf where not allowed; so_far [R,T]."""
     log_p = torch.log_softmax(logits.float(), dim=-1)
-    log_p[:, vocabulary.never] = float("-inf")
+    log_p.index_fill_(1, never, float("-inf"))
     if restrict is not None:
         restrict(log_p, so_far)
     return log_p
@@ -80,87 +81,83 @@ def one_by_one(
 
     limits [B]: the most tokens each row may have, the end included.
     """
-    count = len(limits)
     device = limits.device
-    running = torch.arange(count, device=device)  # which rows still run
-    last = torch.full((count, 1), vocabulary.start, device=device)
-    tokens = torch.full((count, int(limits.max())), vocabulary.end, device=device)
-    total = torch.zeros(count, device=device)
-    lengths = torch.zeros(count, dtype=torch.long, device=device)
-    ended = torch.zeros(count, dtype=torch.bool, device=device)
-    for length in range(tokens.shape[1]):
+    never = torch.tensor(vocabulary.never, dtype=torch.long, device=device)
+    stops = set(limits.tolist())
+    running = torch.arange(len(limits), device=device)  # which rows still run
+    tokens = limits.new_zeros(len(limits), max(stops))
+    totals = torch.zeros(len(limits), device=device)
+    last = torch.full((len(limits), 1), vocabulary.start, device=device)
+    found: list[Hypothesis | None] = [None] * len(limits)
+    for length in range(1, max(stops) + 1):
         logits, state = step(last, state)
-        log_p = _log_probabilities(logits[:, -1], vocabulary, restrict, tokens[running, :length])
-        chosen = top(log_p, 1)[1][:, 0] if choose is None else choose(log_p)
-        total[running] += log_p.gather(1, chosen[:, None])[:, 0]
-        tokens[running, length] = chosen
-        lengths[running] = length + 1
-        is_end = chosen == vocabulary.end
-        done = is_end | (limits[running] == length + 1)
-        if bool(done.any()):
-            ended[running[is_end]] = True
-            kept = (~done).nonzero()[:, 0]
-            if len(kept) == 0:
-                break
-            running, chosen = running[kept], chosen[kept]
-            state = state.select(kept, kept)
-        last = chosen[:, None]
-    scores = total / length_penalty(lengths, alpha)
-    return [
-        Hypothesis(row[: n - e], s, t, e)
-        for row, n, s, t, e in zip(
-            tokens.tolist(),
-            lengths.tolist(),
-            scores.tolist(),
-            total.tolist(),
-            ended.tolist(),
-            strict=True,
-        )
-    ]
+        log_p = _log_probabilities(logits[:, -1], never, restrict, tokens[:, : length - 1])
+        if choose is None:
+            values, last = top(log_p, 1)
+        else:
+            last = choose(log_p)[:, None]
+            values = log_p.gather(1, last)
+        totals += values[:, 0]
+        tokens[:, length - 1] = last[:, 0]
+        ended = last[:, 0] == vocabulary.end
+        if length not in stops and not bool(ended.any()):
+            continue
+        done = ended | (limits[running] == length)
+        leaving = done.nonzero()[:, 0]
+        scores = totals[leaving] / length_penalty(length, alpha)
+        columns = (running, ended, totals, tokens[:, :length])
+        rows = (scores, *(column[leaving] for column in columns))
+        for score, row, end, total, ids in zip(*(c.tolist() for c in rows), strict=True):
+            found[row] = Hypothesis(ids[: length - end], score, total, end)
+        kept = (~done).nonzero()[:, 0]
+        if len(kept) == 0:
+            break
+        running, tokens, totals, last = (c[kept] for c in (running, tokens, totals, last))
+        state = state.select(kept, kept)
+    return [hypothesis for hypothesis in found if hypothesis is not None]
 
 
 class _Finished:
-    """The n best finished hypotheses of each of B sentences, as tensors."""
+    """The n best finished hypotheses of each of B sentences."""
 
-    def __init__(self, sentences: int, beam: int, width: int, device: torch.device):
-        self.scores = torch.full((sentences, beam), float("-inf"), device=device)
-        self.totals = torch.zeros(sentences, beam, device=device)
-        self.lengths = torch.zeros(sentences, beam, dtype=torch.long, device=device)
-        self.ended = torch.zeros(sentences, beam, dtype=torch.bool, device=device)
-        self.tokens = torch.zeros(sentences, beam, width, dtype=torch.long, device=device)
+    def __init__(self, sentences: int, beam: int, device: torch.device):
+        self.best: list[list[Hypothesis]] = [[] for _ in range(sentences)]
+        self.beam = beam
+        self.full = False  # whether any sentence has n
+        self.worst = torch.full((sentences,), float("-inf"), device=device)  # of n, else -inf
 
     def offer(
-        self, rows: Tensor, scores: Tensor, totals: Tensor, tokens: Tensor, *, ended: bool
+        self, sentences: Tensor, tokens: Tensor, totals: Tensor, penalty: float, *, ended: bool
     ) -> None:
-        """Offer hypotheses [b,n] (score -inf: none) with tokens [b,n,T] to sentences `rows` [b]."""
-        beam, length = self.scores.shape[1], tokens.shape[2]
-        best, order = torch.cat([self.scores[rows], scores], dim=1).topk(beam, dim=1)
+        """Offer hypotheses of these sentences [m]: tokens [m,T], log-probabilities [m]."""
+        columns = (sentences, tokens, totals / penalty, totals)
+        worst = {}
+        for index, ids, score, total in zip(*(c.tolist() for c in columns), strict=True):
+            if score == float("-inf"):  # forbidden: there were fewer than n ways to go on
+                continue
+            best = self.best[index]
+            best.append(Hypothesis(ids, score, total, ended))
+            best.sort(key=lambda hypothesis: -hypothesis.score)
+            if len(best) >= self.beam:
+                del best[self.beam :]
+                worst[index] = best[-1].score
+        if worst:
+            self.full = True
+            places = torch.tensor(list(worst), device=self.worst.device)
+            self.worst[places] = torch.tensor(list(worst.values()), device=self.worst.device)
 
-        def merge(old: Tensor, new: Tensor) -> Tensor:
-            return torch.cat([old, new], dim=1).gather(1, order)
 
-        self.scores[rows] = best
-        self.totals[rows] = merge(self.totals[rows], totals)
-        self.lengths[rows] = merge(
-            self.lengths[rows], torch.full_like(order, length)[:, :1].expand_as(scores)
-        )
-        self.ended[rows] = merge(self.ended[rows], torch.full_like(scores, ended, dtype=torch.bool))
-        widened = self.tokens.new_zeros(*tokens.shape[:2], self.tokens.shape[2])
-        widened[:, :, :length] = tokens
-        both = torch.cat([self.tokens[rows], widened], dim=1)
-        self.tokens[rows] = both.gather(1, order[:, :, None].expand(-1, -1, both.shape[2]))
+def _continuations(log_p: Tensor, totals: Tensor, beam: int) -> tuple[Tensor, Tensor, Tensor]:
+    """A sentence's best 2n continuations: log_p [b*r,V] of rows that stand at totals [b,r].
 
-    def hypotheses(self) -> list[list[Hypothesis]]:
-        """Best first; fewer than n where fewer exist."""
-        columns = (self.tokens, self.lengths, self.scores, self.totals, self.ended)
-        return [
-            [
-                Hypothesis(row[: n - e], s, t, e)
-                for row, n, s, t, e in zip(*sentence, strict=True)
-                if s > float("-inf")
-            ]
-            for sentence in zip(*(column.tolist() for column in columns), strict=True)
-        ]
+    Their log-probabilities, the rows they continue and the tokens they add, [b,2n] each. Of 2n at
+    most n end, so at least n go on; one row gives at most n that go on and one that ends.
+    """
+    each = min(beam + 1, log_p.shape[-1])
+    values, columns = top(log_p, each)
+    candidates = (values.view(*totals.shape, each) + totals[:, :, None]).flatten(1)
+    best, places = candidates.topk(min(2 * beam, candidates.shape[1]), dim=1)
+    return best, places // each, columns.view(len(totals), -1).gather(1, places)
 
 
 def beam_search(
@@ -179,54 +176,50 @@ def beam_search(
     scored as if it ended now, is better than the worst of those; or at its limit [B] of tokens.
     """
     device = limits.device
-    sentences = len(limits)
-    width = int(limits.max())
-    finished = _Finished(sentences, beam, width, device)
-    running = torch.arange(sentences, device=device)
-    tokens = torch.empty(sentences, beam, 0, dtype=torch.long, device=device)
-    totals = torch.zeros(sentences, 1, device=device)  # the first step has one row a sentence
-    last = torch.full((sentences, 1), vocabulary.start, device=device)
-    for length in range(1, width + 1):
+    never = torch.tensor(vocabulary.never, dtype=torch.long, device=device)
+    stops = set(limits.tolist())
+    finished = _Finished(len(limits), beam, device)
+    running = torch.arange(len(limits), device=device)
+    tokens = limits.new_zeros(len(limits), 1, 0)  # the first step has one row a sentence
+    totals = torch.zeros(len(limits), 1, device=device)
+    last = torch.full((len(limits), 1), vocabulary.start, device=device)
+    for length in range(1, max(stops) + 1):
         logits, state = step(last, state)
-        so_far = tokens[:, : totals.shape[1]].flatten(0, 1)
-        log_p = _log_probabilities(logits[:, -1], vocabulary, restrict, so_far)
-        # of a sentence's best 2n, at most n end, so at least n go on; they are among its rows' 2n
-        each = min(2 * beam, log_p.shape[-1])
-        values, columns = top(log_p, each)
-        candidates = totals[:, :, None] + values.view(*totals.shape, each)
-        best, flat = candidates.flatten(1).topk(min(2 * beam, candidates[0].numel()), dim=1)
-        parents = flat // each
-        chosen = columns.view(len(running), -1).gather(1, flat)
-        extended = torch.cat(
-            [
-                tokens[:, : totals.shape[1]].gather(
-                    1, parents[:, :, None].expand(-1, -1, length - 1)
-                ),
-                chosen[:, :, None],
-            ],
-            dim=2,
-        )
-        is_end = chosen == vocabulary.end
+        log_p = _log_probabilities(logits[:, -1], never, restrict, tokens.flatten(0, 1))
+        first = torch.arange(0, len(log_p), totals.shape[1], device=device)  # row of each sentence
+        totals, parents, chosen = _continuations(log_p, totals, beam)
         penalty = length_penalty(length, alpha)
-        barred = ~is_end[:, :beam]
-        if not bool(barred.all()):
-            scores = (best[:, :beam] / penalty).masked_fill(barred, float("-inf"))
-            finished.offer(running, scores, best[:, :beam], extended[:, :beam], ended=True)
-        alive, order = best.masked_fill(is_end, float("-inf")).topk(min(beam, best.shape[1]), dim=1)
-        at_limit = limits[running] == length
-        enough = finished.scores[running, -1] > alive[:, 0] / penalty
-        done = at_limit | enough
-        tokens = extended.gather(1, order[:, :, None].expand(-1, -1, length))
-        if bool(at_limit.any()):
-            cut = at_limit & ~enough
-            finished.offer(running[cut], alive[cut] / penalty, alive[cut], tokens[cut], ended=False)
-        parents = parents.gather(1, order)
-        chosen = chosen.gather(1, order)
-        kept = (~done).nonzero()[:, 0]
-        if len(kept) == 0:
-            break
-        rows = (kept[:, None] * totals.shape[1] + parents[kept]).flatten()
-        state = state.select(rows, kept if len(kept) < len(running) else None)
-        running, tokens, totals = running[kept], tokens[kept], alive[kept]
-        last = chosen[kept].view(-1, 1)
-    return finished.hypotheses()
+        ended = chosen == vocabulary.end
+        if bool(ended.any()):
+            at, place = ended[:, :beam].nonzero(as_tuple=True)
+            bodies = tokens[at, parents[at, place]]
+            finished.offer(running[at], bodies, totals[at, place], penalty, ended=True)
+            totals = totals.masked_fill(ended, float("-inf"))
+            totals, order = totals.topk(min(beam, totals.shape[1]), dim=1)
+            parents, chosen = parents.gather(1, order), chosen.gather(1, order)
+        else:
+            totals, parents, chosen = totals[:, :beam], parents[:, :beam], chosen[:, :beam]
+        before = tokens.gather(1, parents[:, :, None].expand(-1, -1, length - 1))
+        tokens = torch.cat([before, chosen[:, :, None]], dim=2)
+        rows, sentences = first[:, None] + parents, None
+        if finished.full or length in stops:
+            enough = finished.worst[running] > totals[:, 0] / penalty
+            at_limit = limits[running] == length
+            cut = (at_limit & ~enough).nonzero()[:, 0]
+            width = totals.shape[1]
+            finished.offer(
+                running[cut].repeat_interleave(width),
+                tokens[cut].flatten(0, 1),
+                totals[cut].flatten(),
+                penalty,
+                ended=False,
+            )
+            sentences = (~(at_limit | enough)).nonzero()[:, 0]
+            if len(sentences) == 0:
+                break
+            running, rows, tokens, totals, chosen = (
+                column[sentences] for column in (running, rows, tokens, totals, chosen)
+            )
+        state = state.select(rows.flatten(), sentences)
+        last = chosen.reshape(-1, 1)
+    return finished.best

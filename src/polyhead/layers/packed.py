@@ -165,10 +165,11 @@ class PackedLinear(nn.Module):
 def pack(module: nn.Module, precision: Precision, *, skip: Collection[str] = ()) -> nn.Module:
     """Replace every linear layer in `module`, in place, by a packed one; return the module.
 
-    `nn.Linear` and all its subclasses are replaced, `RectifiedLinear` with its max(0, y); a module whose dotted name, or its last part,
-    is in `skip` stays with all it holds. Everything else (layer norms, embeddings) keeps its
-    dtype for int8 and fp32, and is converted to bf16 with "bf16". A lone linear layer is returned
-    packed. `count_packed` says how many there are. Raises ValueError for an unknown precision.
+    `nn.Linear` and all its subclasses are replaced, `RectifiedLinear` with its max(0, y); a module
+    whose dotted name, or its last part, is in `skip` stays with all it holds. Everything else
+    (layer norms, embeddings) keeps its dtype for int8 and fp32, and is converted to bf16 with
+    "bf16". A lone linear layer is returned packed. `count_packed` says how many there are. Raises
+    ValueError for an unknown precision.
     """
     if precision not in ("fp32", "bf16", "int8"):
         raise ValueError(f"precision {precision!r}; choose fp32, bf16 or int8")

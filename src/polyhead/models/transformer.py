@@ -154,13 +154,14 @@ class Transformer(nn.Module):
 
     def begin(self, source: Tensor, positions: Tensor) -> State:
         """Encode the source and project its memory once for every layer."""
-        parts: list[list[tuple[Tensor, Memory]]] = [[] for _ in self.decoder]
+        blocks = cast("list[DecoderBlock]", self.decoder)
+        parts: list[list[tuple[Tensor, Memory]]] = [[] for _ in blocks]
         for rows, width in by_width(positions, ENCODED_TOGETHER):
             memory = self.encode(source[rows, :width], positions[rows, :width])
-            for part, block in zip(parts, self.decoder, strict=True):
+            for part, block in zip(parts, blocks, strict=True):
                 part.append((rows, block.cross.remember(memory)))
         return State(
-            caches=tuple(b.attention.empty_cache(len(source), memory) for b in self.decoder),
+            caches=tuple(b.attention.empty_cache(len(source), memory) for b in blocks),
             memories=tuple(Memory.join(part, *source.shape) for part in parts),
             memory_allowed=Allowed.keys(positions),
             positions=positions.new_empty(1, 0),
