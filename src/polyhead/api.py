@@ -154,7 +154,8 @@ class Translator:
         texts = iter(texts)
         line = 0
         while window := list(islice(texts, WINDOW)):
-            rows = self.task.source_tokenizer.encode_all(window)
+            filled = [text if text.strip() else "" for text in window]  # blank counts as empty
+            rows = self.task.source_tokenizer.encode_all(filled)
             for number, row in enumerate(rows, start=line + 1):
                 if len(row) + 1 > limit:
                     say(f"line {number}: {len(row)} tokens, cut to the model's {limit - 1}")
@@ -248,7 +249,7 @@ class Translator:
     def attention(self, text: str, target: str | None = None) -> AttentionMaps:
         """Every attention weight while `text` is translated (as `target`, if given)."""
         source_ids = self.task.source_tokenizer.encode(text)
-        if not source_ids:
+        if not text.strip():
             raise UsageError("there is no text to look at")
         if target is None:
             best = next(self.search([text], self.options()))
@@ -291,3 +292,6 @@ def _as_pairs(sources: Sequence[str], targets: Sequence[str]) -> Pairs:
 def _check_texts(texts: Sequence[str]) -> None:
     if isinstance(texts, str):
         raise UsageError("a list of texts is needed, not one string: pass [text]")
+    for place, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise UsageError(f"text {place} is {text!r}; every text must be a string")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import hashlib
 import json
@@ -140,6 +141,13 @@ def folder_faults(path: Path) -> list[str]:
 
 def cannot_write(path: Path, error: OSError) -> RunError:
     """The error for a write the system refused, with the free space when it is a full disk."""
+    elsewhere = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EACCES, errno.EPERM, errno.EROFS)
+    if error.errno in elsewhere:
+        missing = "" if path.parent.exists() else f" (there is no folder {path.parent})"
+        return RunError(
+            f"cannot write {path}: {error.strerror or error}{missing}. "
+            "What was saved before is untouched; choose another place."
+        )
     folder = path.parent
     while not folder.exists():
         folder = folder.parent

@@ -55,6 +55,8 @@ def quickstart(data: Path | None, out: Path, minutes: float, say: Say) -> dict[s
     write_text(recipe, _recipe(languages, minutes))
     say(f"the data and the recipe are in {out}: change them and train again as you like\n")
     run = api.train(recipe, out / "run")
+    if not run.info["complete"]:
+        return {}
     translator = api.load(run.path)
     report = _score(translator, parts, say)
     _show(translator, parts["test"], out, say)

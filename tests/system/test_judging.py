@@ -55,7 +55,7 @@ def test_the_library_gives_the_same_report(report: dict[str, Any], copy: Path) -
 
 def test_evaluate_writes_the_scores_into_the_model_card(report: dict[str, Any], copy: Path) -> None:
     card = (copy / "README.md").read_text(encoding="utf-8")
-    assert f"| bleu | {report['metrics']['bleu']['score']:.2f} (" in card
+    assert f"| bleu | {report['metrics']['bleu']['score']:.2f}, 95% [" in card
     assert "50 examples" in card
 
 

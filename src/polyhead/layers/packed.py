@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection
 from functools import cache
 from typing import Literal, cast
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -80,21 +81,34 @@ class Int8Linear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x [..,K] -> [..,N] fp32."""
-        rows = x.reshape(-1, self.in_features).float()
+        rows = x.reshape(-1, self.in_features)
+        if rows.dtype is not torch.float32:
+            rows = rows.float()
         packed = torch.ops.quantized.embedding_bag_byte_prepack.default(rows)
+        y = self._one_row(packed) if self._gemm and len(rows) == 1 else self._many_rows(packed)
+        if self.relu:
+            y.relu_()
+        return y.view(*x.shape[:-1], self.out_features)
+
+    def _one_row(self, packed: Tensor) -> Tensor:
+        """Bytes [1,K+8] -> [1,N]: scale and least value as numbers spare small operations."""
+        scale, low = packed.numpy()[0, self.in_features :].view(np.float32).tolist()
+        y = torch.add(self._bias, self._column, alpha=low)
+        product = torch._int_mm(packed, self._weight)
+        return torch.addcmul(y, product, self._weight_scale, value=scale)
+
+    def _many_rows(self, packed: Tensor) -> Tensor:
+        """Bytes [M,K+8] -> [M,N]."""
         scale, low = self._scale_and_low(packed)
-        count = rows.shape[0]
-        few = count == 1 or (self._small and count <= _SMALL_ROWS)
+        count = len(packed)
+        few = self._small and count <= _SMALL_ROWS
         if count and self._gemm and (few or not self._primitive):
             product = torch._int_mm(packed, self._weight)
             y = torch.addcmul(self._bias, product, self._weight_scale * scale)
         else:
-            y = self._scaled_product(packed) if count else x.new_zeros(0, self.out_features)
+            y = self._scaled_product(packed) if count else scale.new_zeros(0, self.out_features)
             torch.addcmul(self._bias, y, scale, out=y)  # a second large buffer would cost more
-        y.addcmul_(low, self._column)
-        if self.relu:
-            y.relu_()
-        return y.view(*x.shape[:-1], self.out_features)
+        return y.addcmul_(low, self._column)
 
     def _scale_and_low(self, packed: Tensor) -> tuple[Tensor, Tensor]:
         """The scale and the least value [M,1] that stand behind each row of bytes [M,K+8]."""

@@ -38,15 +38,18 @@ def write_card(run: Run, data: dict[str, Any] | None, scores: dict[str, Any] | N
             "|---|---|",
         ]
         for name, value in scores["metrics"].items():
-            shown = (
-                f"{value['score']:.2f} ({value['signature']})"
-                if isinstance(value, dict)
-                else f"{value:.4f}"
-            )
+            shown = _score(value) if isinstance(value, dict) else f"{value:.4f}"
             lines.append(f"| {name} | {shown} |")
         lines.append("")
     lines += ["## Recipe", "", "```yaml", recipe.as_yaml().rstrip(), "```", ""]
     write_text(run.path / "README.md", "\n".join(lines))
+
+
+def _score(entry: dict[str, Any]) -> str:
+    """A score with its interval and signature, whose bars would end a cell of the table."""
+    interval = f"[{entry['low']:.2f}, {entry['high']:.2f}]"
+    signature = entry["signature"].replace("|", " ")
+    return f"{entry['score']:.2f}, 95% {interval} ({signature})"
 
 
 def _about_data(data: dict[str, Any]) -> list[str]:

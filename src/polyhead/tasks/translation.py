@@ -22,7 +22,7 @@ from polyhead.data.examples import PairBatch, PairExamples, Ragged
 from polyhead.data.pairs import Pairs, PairSource, read_pairs
 from polyhead.data.tokenizers import END_ID, Tokenizer
 from polyhead.decoding.translate import Options, translate_ids
-from polyhead.errors import DataError
+from polyhead.errors import DataError, UsageError
 from polyhead.layers.loss import cross_entropy, token_log_probabilities
 from polyhead.metrics.text import corpus_scores
 
@@ -200,6 +200,8 @@ class Translation:
 
     def read(self, split: str, say: Say) -> Corpus:
         """The encoded valid or test split; raises DataError where the recipe names none."""
+        if split not in ("valid", "test"):
+            raise UsageError(f"split {split!r} is not one of valid, test")
         spec: PairSource | None = getattr(self.data, split)
         if spec is None:
             raise DataError(f"the recipe names no {split} data (data.{split})")
