@@ -84,8 +84,6 @@ NOTES = {
     "translation.train": "corpora (see below); a single one needs no list",
     "translation.valid": "a corpus to judge the model on while it learns",
     "translation.test": "a corpus to score it on afterwards",
-    "corpus.source_column": "name of the source sentences' column",
-    "corpus.target_column": "name of the translations' column",
 }
 """Meanings of keys whose schema gives no description; a description there comes first."""
 
@@ -148,8 +146,8 @@ def _sections() -> Iterator[str]:
             yield from _presets(getattr(registry.find("models", prefix), "PRESETS", {}))
         if prefix == "corpus":
             yield from (
-                "Give either `source` and `target`, or `file` with `source_column` and",
-                "`target_column`.",
+                "Give either `source` and `target`, or `file` (or `hub` with `split`) with",
+                "`source_column` and `target_column`. [data.md](data.md) has examples of each.",
                 "",
             )
 

@@ -28,6 +28,27 @@ class DataError(PolyheadError):
     """A data file is missing, unreadable or not what the recipe says it is."""
 
 
+class DataFault(DataError):
+    """A fault at one place of a data file; `check-data` collects them, all others stop at one.
+
+    `kind` is a short name, `line` counts from 1 as the user sees it (`unit`: a line of a text file,
+    a row of a spreadsheet), `text` replaces the usual "file, line n: message".
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        file: str,
+        line: int,
+        message: str,
+        *,
+        unit: str = "line",
+        text: str | None = None,
+    ):
+        self.kind, self.file, self.line, self.message = kind, file, line, message
+        super().__init__(text or f"{file}, {unit} {line}: {message}")
+
+
 class RunError(PolyheadError):
     """A run folder is missing, damaged, or of another format version than this program's."""
 

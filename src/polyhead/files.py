@@ -13,7 +13,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from polyhead.errors import DataError, RunError
+from polyhead.errors import DataError, DataFault, RunError
+
+Report = Callable[[DataFault], None]
+"""What is told of a fault in a data file; it raises, or returns to have the reading go on."""
+
+
+def stop(fault: DataFault) -> None:
+    """The usual report: the first fault ends the reading."""
+    raise fault
 
 
 def _sync_folder(folder: Path) -> None:
@@ -188,28 +196,37 @@ def _neighbour(path: Path) -> str:
     return f"; did you mean {path.parent / near[0]}?" if near else ""
 
 
-def read_lines(path: Path) -> Iterator[str]:
+def read_lines(path: Path, report: Report = stop) -> Iterator[str]:
     """The lines of a UTF-8 text file (plain or .gz) without line ends; a BOM is dropped.
 
     Only "\\n" (with an optional "\\r" before it) ends a line, as in `wc -l`: other Unicode line
-    separators are text. Raises DataError with file and line for invalid UTF-8.
+    separators are text. A line of invalid UTF-8 is reported; if that returns, its bad bytes are
+    read as U+FFFD.
     """
     with open_bytes(path) as file:
-        yield from decode_lines(file, str(path))
+        yield from decode_lines(file, str(path), report)
 
 
-def decode_lines(file: IO[bytes], name: str) -> Iterator[str]:
+def decode_lines(file: IO[bytes], name: str, report: Report = stop) -> Iterator[str]:
     """As `read_lines`, from an open binary stream called `name` in errors."""
     try:
         for number, raw in enumerate(file, start=1):
+            encoding = "utf-8-sig" if number == 1 else "utf-8"
             try:
-                line = raw.decode("utf-8-sig" if number == 1 else "utf-8")
+                line = raw.decode(encoding)
             except UnicodeDecodeError as error:
-                raise DataError(
-                    f"{name}, line {number}: not valid UTF-8 (byte 0x{raw[error.start]:02x} at "
-                    f"column {error.start + 1}). Convert the file, for example: "
-                    f"iconv -f EUC-KR -t UTF-8 {name} > converted.txt"
-                ) from None
+                report(_invalid(name, number, raw[error.start], error.start + 1))
+                line = raw.decode(encoding, "replace")
             yield line.removesuffix("\n").removesuffix("\r")
     except (gzip.BadGzipFile, zlib.error, EOFError, OSError) as error:
         raise DataError(f"{name}: cannot be read to its end ({error})") from None
+
+
+def _invalid(name: str, number: int, byte: int, column: int) -> DataFault:
+    return DataFault(
+        "invalid_utf8",
+        name,
+        number,
+        f"not valid UTF-8 (byte 0x{byte:02x} at column {column}). Convert the file, for example: "
+        f"iconv -f EUC-KR -t UTF-8 {name} > converted.txt",
+    )

@@ -161,7 +161,7 @@ def broken_json(folder: Path, corpus: Path) -> tuple[Any, tuple[str, ...]]:
 
 
 def an_unknown_ending(folder: Path, corpus: Path) -> tuple[Any, tuple[str, ...]]:
-    return tabs(folder / "a.xlsx", "ko\ten"), ("'.xlsx' is not one of .tsv, .csv, .jsonl",)
+    return tabs(folder / "a.docx", "ko\ten"), ("'.docx' is not one of .tsv, .csv, .jsonl",)
 
 
 def a_broken_archive(folder: Path, corpus: Path) -> tuple[Any, tuple[str, ...]]:

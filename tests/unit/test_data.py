@@ -205,9 +205,9 @@ def test_a_missing_column_is_told_with_those_there_are(
 
 
 def test_a_table_of_another_ending_is_refused(tmp_path: Path) -> None:
-    put(tmp_path, "a.xlsx", "")
-    with pytest.raises(DataError, match=r"'\.xlsx' is not one of \.tsv, \.csv, \.jsonl"):
-        table(tmp_path, "a.xlsx")
+    put(tmp_path, "a.docx", "")
+    with pytest.raises(DataError, match=r"'\.docx' is not one of \.tsv, \.csv, \.jsonl"):
+        table(tmp_path, "a.docx")
 
 
 # --- filters and groups

@@ -70,7 +70,7 @@ class Corpus:
     def where(self, index: int) -> str:
         """File and line of an example."""
         pairs, row = self.origins[index].tolist()
-        return f"{self.pairs[pairs].name}, line {self.pairs[pairs].lines[row]}"
+        return self.pairs[pairs].place(row)
 
     def fingerprint(self) -> str:
         """SHA-256 of the token ids: the same data, the same tokenizer, the same order."""
