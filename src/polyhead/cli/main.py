@@ -25,6 +25,7 @@ app = cyclopts.App(
 for command, module, summary in (
     ("quickstart", "quickstart", "Train, score and look inside a translator in five minutes."),
     ("train", "train", "Train a recipe, or go on with a run exactly where it stopped."),
+    ("extend", "train", "Train a run further than its recipe said."),
     ("verify-resume", "train", "Prove that resuming is exact: kill, resume, compare."),
     ("recipes", "train", "List the recipes that come with Polyhead."),
     ("translate", "use", "Translate lines: exactly one output line per input line."),

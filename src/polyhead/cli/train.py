@@ -49,6 +49,25 @@ def train(
     api.train(recipe, out, list(overrides))
 
 
+def extend(run: Path, *, steps: int) -> None:
+    """Train a complete or stopped run further, in its own folder.
+
+    The learning rate is that of a run which was to end there from the beginning: `noam` and
+    `constant` go on as if they had never stopped; `cosine` and `linear`, which fall to 0 at the
+    end, rise again to where a run of that length stands. Early stopping begins to wait anew.
+
+    Parameters
+    ----------
+    run
+        the run folder
+    steps
+        the step to train to, counted from the run's beginning; it becomes the only end
+    """
+    from polyhead.training.extend import extend as go_on
+
+    go_on(run, steps)
+
+
 def verify_resume(recipe: str, *overrides: str, steps: int = 30, json_: Json = False) -> None:
     """Prove exact resume: kill a training, resume it, compare every loss and the final weights.
 

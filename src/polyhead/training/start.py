@@ -19,7 +19,7 @@ from polyhead.errors import RunError, TrainingError
 from polyhead.machine import Choices
 from polyhead.runs import folder
 from polyhead.runs.card import write_card
-from polyhead.runs.checkpoints import Checkpoints
+from polyhead.runs.checkpoints import Checkpoint, Checkpoints
 from polyhead.runs.folder import Run
 from polyhead.training import journal, memory
 from polyhead.training.loop import Trainer
@@ -52,22 +52,46 @@ def train(recipe: Recipe, out: Path) -> Run:
 def resume(path: Path, overrides: list[str]) -> Run:
     """Go on with a run exactly where its newest whole checkpoint stands."""
     run = Run.open(path)
-    stored = Checkpoints(path, keep=run.recipe.training.keep, average_last=1).newest(say)
+    stored = newest(run)
     saved = config.load_recipe(stored.values["recipe"])
-    wanted = config.load_recipe(path / "recipe.yaml", overrides)
-    changes = config.diff(saved, wanted)
-    if changes:
+    if extensions := run.info.get("extended"):
+        saved = until(saved, extensions[-1]["to_step"])
+    check_same(path, saved, config.load_recipe(path / "recipe.yaml", overrides))
+    if run.info.get("complete"):
+        raise RunError(
+            f"{path} is complete: it stopped at step {run.info['step']:,} because of "
+            f"{run.info['stopped_because']}. There is nothing to resume; "
+            f"`polyhead extend {path} --steps N` trains it further, up to step N."
+        )
+    return go_on(run, stored)
+
+
+def newest(run: Run) -> Checkpoint:
+    """The run's newest whole checkpoint."""
+    keep = run.recipe.training.keep
+    return Checkpoints(run.path, keep=keep, average_last=1).newest(say)
+
+
+def check_same(path: Path, saved: Recipe, wanted: Recipe) -> None:
+    """Raise RunError where going on would not be the same training."""
+    if changes := config.diff(saved, wanted):
         raise RunError(
             f"{path} would resume with another recipe than it was trained with:\n  "
             + "\n  ".join(changes)
             + "\nResuming goes on with exactly the same training; undo the changes, or start a "
             "new run with `polyhead train`."
         )
-    if run.info.get("complete"):
-        raise RunError(
-            f"{path} is complete: it stopped at step {run.info['step']:,} because of "
-            f"{run.info['stopped_because']}. There is nothing to resume."
-        )
+
+
+def until(recipe: Recipe, step: int) -> Recipe:
+    """The same recipe, ending at a step and nowhere else."""
+    ends = {"max_steps": step, "max_minutes": None, "max_epochs": None}
+    return recipe.model_copy(update={"training": recipe.training.model_copy(update=ends)})
+
+
+def go_on(run: Run, stored: Checkpoint) -> Run:
+    """Train from a checkpoint to the recipe's end; raises RunError where the data has changed."""
+    path = run.path
     choices = _choices_again(stored.values["choices"])
     task = registry.find("tasks", run.recipe.task).Task.load(run.recipe, path)
     pairs = [read_pairs(spec) for spec in run.recipe.data.train]  # type: ignore[attr-defined]
@@ -85,6 +109,8 @@ def resume(path: Path, overrides: list[str]) -> Run:
     run.clear_leftovers()
     trainer = _trainer(run, task, corpus, valid, choices)
     trainer.restore(stored)
+    if any(e["from_step"] >= stored.step for e in run.info.get("extended", [])):
+        trainer.course.waited = 0  # early stopping has waited enough for the old end, not this one
     say(f"resuming {path} at step {stored.step:,}")
     return _go(trainer)
 
