@@ -19,6 +19,7 @@ from torch import nn
 from polyhead import config, registry
 from polyhead.data.pairs import Pairs, PairSource
 from polyhead.data.tokenizers import END_ID, Explanation
+from polyhead.decoding.ensemble import Ensemble
 from polyhead.decoding.sampling import Sampler
 from polyhead.decoding.search import Hypothesis
 from polyhead.decoding.translate import Options, translate_ids
@@ -61,17 +62,65 @@ def train(
 def load(run: str | Path, precision: Precision = "fp32") -> Translator:
     """A trained run, ready to use; raises RunError with what is wrong with the folder.
 
+    Several runs with commas between, RUN1,RUN2, decide together: each next token gets the mean of
+    their probabilities. They need the same tokenizers, and the first one's recipe counts.
+
     >>> import polyhead
     >>> polyhead.load("runs/none")
     Traceback (most recent call last):
     polyhead.errors.UsageError: no run folder runs/none; ...
     """
-    opened = Run.open(run)
-    kind = registry.find("tasks", opened.recipe.task)
-    task = kind.Task.load(opened.recipe, opened.path)
+    runs = [Run.open(path) for path in _run_folders(run)]
     machine.apply(machine.choose("fp32"))
-    model = opened.load_model(task.sizes())
-    return Translator(opened, task, _in_precision(model, precision))
+    tasks = [
+        registry.find("tasks", one.recipe.task).Task.load(one.recipe, one.path) for one in runs
+    ]
+    models = []
+    for one, task in zip(runs, tasks, strict=True):
+        models.append(_in_precision(one.load_model(task.sizes()), precision))
+    if len(runs) == 1:
+        return Translator(runs[0], tasks[0], models[0])
+    for one, task in zip(runs[1:], tasks[1:], strict=True):
+        _check_same_tokens(runs[0], tasks[0], one, task)
+    together = _together(runs)
+    return Translator(together, Task.load(together.recipe, runs[0].path), Ensemble(models))
+
+
+def _run_folders(run: str | Path) -> list[Path]:
+    """RUN, or each of RUN1,RUN2; a folder whose own name has a comma is one run."""
+    if "," not in str(run) or Path(run).exists():
+        return [Path(run)]
+    names = str(run).split(",")
+    if not all(names):
+        raise UsageError(f"{run}: a run folder is missing beside a comma; write RUN1,RUN2")
+    return [Path(name) for name in names]
+
+
+def _check_same_tokens(first: Run, one: Task, second: Run, other: Task) -> None:
+    """Raise UsageError unless both runs read and write the same tokens by the same ids."""
+    for side in ("source", "target"):
+        a, b = (getattr(task, f"{side}_tokenizer") for task in (one, other))
+        if a.inner.to_str() == b.inner.to_str():
+            continue
+        found = "the same pieces, but other rules for cutting or writing them"
+        if a.inner.get_vocab() != b.inner.get_vocab():
+            found = f"{a.size:,} and {b.size:,} tokens that are not the same"
+        raise UsageError(
+            f"{first.path} and {second.path} cannot decide together: their {side} vocabularies "
+            f"differ ({found}). Train them on the same data with the same tokenizer section, and "
+            "another seed."
+        )
+
+
+def _together(runs: Sequence[Run]) -> Run:
+    """What several runs are as one: the first one's recipe, with the shortest length any takes."""
+    recipe = runs[0].recipe
+    limits = [getattr(run.recipe.model, "max_length", None) for run in runs]
+    known = [limit for limit in limits if limit is not None]
+    if known and limits[0] is not None:
+        model = recipe.model.model_copy(update={"max_length": min(known)})
+        recipe = recipe.model_copy(update={"model": model})
+    return Run(Path(",".join(str(run.path) for run in runs)), recipe)
 
 
 def _in_precision(model: nn.Module, precision: Precision) -> nn.Module:
@@ -115,7 +164,8 @@ class Translator:
             "max_length": decoding.max_length,
         }
         values |= {key: value for key, value in changes.items() if value is not None}
-        for key, least in (("beam", 1), ("max_length", 1), ("copies", 1), ("no_repeat_ngram", 0)):
+        counts = {"beam": 1, "max_length": 1, "copies": 1, "no_repeat_ngram": 0, "alternatives": 0}
+        for key, least in counts.items():
             if values.get(key) is not None and values[key] < least:
                 raise UsageError(f"{key.replace('_', '-')} {values[key]} is not at least {least}")
         if not 0 <= values["alpha"] < math.inf:
@@ -133,10 +183,27 @@ class Translator:
     def translate(self, texts: Sequence[str], **options: Any) -> list[str]:
         """The best translation of each text; an empty text gives an empty one.
 
-        Options: beam, alpha, max_length, prefix, no_repeat_ngram, sampler.
+        Options: beam, alpha, max_length, prefix, no_repeat_ngram, sampler. See `alternatives` for
+        other ways to go on.
         """
         _check_texts(texts)
         return [self.text(best) for best in self.search(texts, self.options(**options))]
+
+    def alternatives(
+        self, texts: Sequence[str], count: int, prefix: str = "", **options: Any
+    ) -> list[list[str]]:
+        """Up to `count` translations of each text that begin with `prefix` and then part.
+
+        >>> import polyhead
+        >>> translator = polyhead.load("runs/ko-en")
+        >>> [found] = translator.alternatives(["어제 친구를 만났어요."], 3, prefix="I")
+        >>> len(found), all(text.startswith("I") for text in found)
+        (3, True)
+        """
+        _check_texts(texts)
+        chosen = self.options(**options, prefix=prefix, alternatives=max(1, count))
+        found = self.search(texts, chosen)
+        return [[self.text([hypothesis]) for hypothesis in group] for group in found]
 
     def search(
         self,
@@ -235,7 +302,7 @@ class Translator:
             name=str(self.run.path),
             split=split,
         )
-        if source is None and split == "test":
+        if source is None and split == "test" and not isinstance(self.model, Ensemble):
             try:
                 write_card(self.run, self.run.info.get("data"), report)
             except RunError as error:  # a folder one may only read
@@ -248,6 +315,7 @@ class Translator:
 
     def attention(self, text: str, target: str | None = None) -> AttentionMaps:
         """Every attention weight while `text` is translated (as `target`, if given)."""
+        self._check_alone("attention is looked at")
         source_ids = self.task.source_tokenizer.encode(text)
         if not text.strip():
             raise UsageError("there is no text to look at")
@@ -271,11 +339,16 @@ class Translator:
             title=self.run.recipe.name,
         )
 
+    def _check_alone(self, what: str) -> None:
+        if isinstance(self.model, Ensemble):
+            raise UsageError(f"{what} in one run at a time; {self.run.path} are several")
+
     def draw_positions(self, path: str | Path, count: int = 128) -> Path:
         """A picture (.png) of the encodings of the first positions, and how alike they are.
 
         Raises UsageError for a model without positions.
         """
+        self._check_alone("positions are drawn")
         positions = self.model.positions
         if positions.kind == "none":  # type: ignore[union-attr]
             raise UsageError("this model has no positional encodings (model.positions: none)")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from polyhead_system import outside, write_recipe
+from polyhead_system import inside, outside, write_recipe
 
 from polyhead.data import korean_english
 
@@ -32,5 +32,16 @@ def trained(tmp_path_factory: pytest.TempPathFactory, corpus: Path) -> Path:
         training={"max_steps": 150, "validate_every": 50, "average_last": 2},
     )
     outcome = outside("train", recipe, "--out", folder / "run")
+    assert outcome.code == 0, outcome.err
+    return folder / "run"
+
+
+@pytest.fixture(scope="session")
+def rival(tmp_path_factory: pytest.TempPathFactory, corpus: Path) -> Path:
+    """Another finished run on the same data, by another seed: look, don't touch."""
+    folder = tmp_path_factory.mktemp("rival")
+    changes = {"seed": 2, "model": {"norm": "post"}, "training": {"max_steps": 60}}
+    recipe = write_recipe(folder / "recipe.yaml", corpus, **changes)
+    outcome = inside("train", recipe, "--out", folder / "run")
     assert outcome.code == 0, outcome.err
     return folder / "run"

@@ -44,6 +44,7 @@ def translate(
     top_p: float | None = None,
     seed: int = 1,
     prefix: str | None = None,
+    alternatives: int | None = None,
     no_repeat_ngram: int = 0,
     max_length: int | None = None,
     precision: Literal["fp32", "bf16", "int8"] = "fp32",
@@ -53,7 +54,7 @@ def translate(
     Parameters
     ----------
     run
-        a run folder
+        a run folder, or several that decide together: RUN1,RUN2 (the same tokenizer is needed)
     file
         a text file (.gz allowed), or - for standard input
     output
@@ -78,6 +79,8 @@ def translate(
         of sampling
     prefix
         text every translation must begin with
+    alternatives
+        print K translations of each line that part right after the prefix, as --nbest prints them
     no_repeat_ngram
         forbid n-grams of this size to stand twice in a translation
     max_length
@@ -94,6 +97,10 @@ def translate(
         raise UsageError(
             "--temperature, --top-k and --top-p are about --sample, which is not given"
         )
+    if alternatives is not None and (sample or nbest > 1):
+        raise UsageError("--alternatives goes with neither --sample nor --nbest: it has its own K")
+    if alternatives is not None and alternatives < 1:
+        raise UsageError(f"--alternatives {alternatives} is not at least 1")
     translator = api.load(run, precision)
     chosen: dict[str, object] = {
         "alpha": alpha,
@@ -108,6 +115,8 @@ def translate(
         chosen["copies"] = nbest
     else:
         chosen["beam"] = max(translator.options(beam=beam).beam, nbest)
+        chosen["alternatives"] = alternatives or 0
+        nbest = alternatives or nbest
     options = translator.options(**chosen)
     with _Sink(output) as sink, _lines_bar(file) as bar:
         found = translator.search(_input(file), options, say=say, progress=bar)
@@ -145,7 +154,7 @@ def evaluate(
     Parameters
     ----------
     run
-        a run folder
+        a run folder, or several that decide together: RUN1,RUN2
     split
         which split of the recipe's data
     source
@@ -187,7 +196,7 @@ def score(run: Path, *, source: Path, target: Path, json_: Json = False) -> None
     Parameters
     ----------
     run
-        a run folder
+        a run folder, or several that decide together: RUN1,RUN2
     source
         the sources, a line each
     target

@@ -14,9 +14,12 @@ from polyhead.attention.masks import positions_of
 from polyhead.data.batching import by_length
 from polyhead.data.examples import Ragged
 from polyhead.data.tokenizers import END_ID, UNKNOWN_ID, Tokenizer
+from polyhead.decoding.alternatives import alternatives
 from polyhead.decoding.constraints import all_of, begin_with, no_repeat
+from polyhead.decoding.ensemble import members_of
 from polyhead.decoding.sampling import Sampler
 from polyhead.decoding.search import Hypothesis, Vocabulary, beam_search, one_by_one
+from polyhead.errors import UsageError
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,7 @@ class Options:
     no_repeat_ngram: int = 0
     batch_tokens: int = 4096
     copies: int = 1  # samples per source
+    alternatives: int = 0  # other tokens at the first place after the prefix; 0: none are asked for
 
 
 @torch.inference_mode()
@@ -54,12 +58,21 @@ def translate_ids(
     ragged = Ragged([sources[i] for i in filled])  # type: ignore[misc]
     vocabulary = Vocabulary(target.pad_id, END_ID, (UNKNOWN_ID, target.pad_id))
     per_row = options.beam if options.sampler is None else options.copies
+    per_row *= max(1, options.alternatives)
     for indices in by_length(ragged.lengths, max(1, options.batch_tokens // per_row)):
         found = _decode(model, ragged, indices, vocabulary, options)
         for index, hypotheses in zip(indices.tolist(), found, strict=True):
             results[filled[index]] = hypotheses
         progress(len(indices))
     return results
+
+
+def longest_output(model: nn.Module) -> int | None:
+    """The most tokens a model (the least able member of an ensemble) writes; None: any number."""
+    limits = [
+        getattr(getattr(one, "config", None), "max_length", None) for one in members_of(model)
+    ]
+    return min((limit for limit in limits if limit is not None), default=None)
 
 
 def _decode(
@@ -73,17 +86,31 @@ def _decode(
     limits = lengths + options.extra_length
     if options.max_length is not None:
         limits = torch.full_like(lengths, options.max_length)
-    config_limit = getattr(getattr(model, "config", None), "max_length", None)
-    if config_limit is not None:
-        limits = limits.clamp(max=config_limit)
-    state = model.begin(source, positions_of(lengths, source.shape[1]))  # type: ignore[operator]
-    restrictions = []
-    if options.no_repeat_ngram:
-        restrictions.append(no_repeat(options.no_repeat_ngram))
-    if options.prefix:
-        restrictions.append(begin_with(options.prefix))
-    restrict = all_of(restrictions)
+    longest = longest_output(model)
+    if longest is not None:
+        limits = limits.clamp(max=longest)
+    positions = positions_of(lengths, source.shape[1])
+    no_repeats = [no_repeat(options.no_repeat_ngram)] if options.no_repeat_ngram else []
     step = model.step
+    if options.alternatives:
+        if longest is not None and len(options.prefix) >= longest:
+            raise UsageError(
+                f"a prefix of {len(options.prefix)} tokens leaves no place for alternatives: the "
+                f"model writes at most {longest}"
+            )
+        return alternatives(
+            step,  # type: ignore[arg-type]
+            lambda: model.begin(source, positions),  # type: ignore[operator]
+            limits,
+            vocabulary,
+            prefix=options.prefix,
+            count=options.alternatives,
+            beam=options.beam,
+            alpha=options.alpha,
+            restrict=all_of(no_repeats),
+        )
+    state = model.begin(source, positions)  # type: ignore[operator]
+    restrict = all_of([*no_repeats, *([begin_with(options.prefix)] if options.prefix else [])])
     if options.sampler is None and options.beam > 1:
         return beam_search(
             step,  # type: ignore[arg-type]

@@ -21,6 +21,7 @@ from polyhead.data.batching import Plan, by_length, plan_epoch
 from polyhead.data.examples import PairBatch, PairExamples, Ragged
 from polyhead.data.pairs import Pairs, PairSource, read_pairs
 from polyhead.data.tokenizers import END_ID, Tokenizer
+from polyhead.decoding.ensemble import mean_probability, members_of
 from polyhead.decoding.translate import Options, translate_ids
 from polyhead.errors import DataError, UsageError
 from polyhead.layers.loss import cross_entropy, token_log_probabilities
@@ -242,19 +243,22 @@ class Translation:
 
     @torch.inference_mode()
     def log_probabilities(self, model: nn.Module, corpus: Corpus) -> NDArray[np.float64]:
-        """Forced decoding: log p(target | source) of every pair, in order; one batch in memory."""
+        """Forced decoding: log p(target | source) of every pair, in order; one batch in memory.
+
+        An ensemble gives every token the mean of its members' probabilities.
+        """
         result = np.zeros(len(corpus))
         lengths = np.maximum(corpus.examples.sources.lengths, corpus.examples.targets.lengths)
         for indices in by_length(lengths, 8192):
             batch = corpus.examples.batch(indices)
-            hidden = model(batch.source, batch.source_positions, batch.inputs, batch.positions)
             real = batch.positions >= 0
+            found = []
+            for one in members_of(model):
+                hidden = one(batch.source, batch.source_positions, batch.inputs, batch.positions)
+                weight: Tensor = one.head.weight  # type: ignore[union-attr, assignment]
+                found.append(token_log_probabilities(hidden[real], weight, batch.labels[real]))
             values = torch.zeros(real.shape)
-            values[real] = token_log_probabilities(
-                hidden[real],
-                model.head.weight,  # type: ignore[union-attr, arg-type]
-                batch.labels[real],
-            )
+            values[real] = mean_probability(found)
             result[indices] = values.sum(dim=1).double().numpy()
         return result
 
@@ -285,13 +289,8 @@ class Translation:
         self, hypotheses: list[str], references: list[str], **options: Any
     ) -> dict[str, dict[str, Any]]:
         """Corpus scores; without case where the tokenizer knows none."""
-        return corpus_scores(
-            hypotheses,
-            references,
-            self.data.target_language,
-            lowercase=self.recipe.tokenizer.lowercase,
-            **options,
-        )
+        options = {"lowercase": self.recipe.tokenizer.lowercase} | options
+        return corpus_scores(hypotheses, references, self.data.target_language, **options)
 
     def sample(self, model: nn.Module, corpus: Corpus, index: int) -> str:
         """One source, its reference and the model's translation, to look at."""
