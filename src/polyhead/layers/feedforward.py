@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 
@@ -11,7 +10,7 @@ class RectifiedLinear(nn.Linear):
 
     def forward(self, x: Tensor) -> Tensor:
         """[..,E] -> [..,N]."""
-        return F.relu(super().forward(x))
+        return super().forward(x).relu_()
 
 
 class FeedForward(nn.Module):
