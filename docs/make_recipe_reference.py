@@ -97,7 +97,7 @@ def rows() -> Iterator[tuple[str, FieldInfo]]:
     """(path, field) of every key a recipe may hold."""
     for prefix, schema in _schemas():
         for name, field in schema.model_fields.items():
-            yield f"{prefix}.{name}".removeprefix("."), field
+            yield f"{prefix}.{field.alias or name}".removeprefix("."), field
 
 
 def meaning(path: str, field: FieldInfo) -> str:
@@ -139,8 +139,9 @@ def _sections() -> Iterator[str]:
         yield "| key | type | default | meaning |"
         yield "|---|---|---|---|"
         for name, field in schema.model_fields.items():
-            path = f"{prefix}.{name}".removeprefix(".")
-            yield f"| `{name}` | {_type(field)} | {_default(field)} | {meaning(path, field)} |"
+            key = field.alias or name
+            path = f"{prefix}.{key}".removeprefix(".")
+            yield f"| `{key}` | {_type(field)} | {_default(field)} | {meaning(path, field)} |"
         yield ""
         if prefix in models:
             yield from _presets(getattr(registry.find("models", prefix), "PRESETS", {}))

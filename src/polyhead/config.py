@@ -48,11 +48,25 @@ DataPath = Annotated[str, AfterValidator(_resolve)]
 """A file path: relative to the recipe, `~` and `${VARIABLE}` expanded, absolute once read."""
 
 
+class ModelSection(Section):
+    """What the `model:` section may say for every kind; a kind's `Config` adds its own keys."""
+
+    model_config = ConfigDict(serialize_by_alias=True)
+    from_: DataPath | None = Field(
+        None, alias="from", description="a run whose weights to start from; see docs/finetune.md"
+    )
+
+
 class TokenizerConfig(Section):
     kind: Literal["bpe", "char"] = "bpe"
     vocab_size: int = Field(8000, ge=260, description="tokens; byte-level BPE needs at least 260")
     shared: bool = Field(True, description="one vocabulary for both languages")
     lowercase: bool = False
+    new: bool | None = Field(
+        None,
+        description="with `model.from`: true trains a new vocabulary, false keeps the run's; "
+        "none: new where a key given here differs from the run's",
+    )
 
 
 class OptimizerConfig(Section):
@@ -116,6 +130,13 @@ class Recipe(Section):
     tokenizer: TokenizerConfig = TokenizerConfig()
     training: TrainingConfig
     decoding: DecodingConfig = DecodingConfig()
+
+    @model_validator(mode="after")
+    def _new_needs_from(self) -> Recipe:
+        model = self.model
+        if self.tokenizer.new is not None and isinstance(model, ModelSection) and not model.from_:
+            raise ValueError("tokenizer.new is about model.from, which is not given")
+        return self
 
     def as_yaml(self) -> str:
         """The recipe fully resolved: every default written out, paths absolute."""
@@ -281,7 +302,7 @@ def _fields_at(schema: type[BaseModel], parents: list[str]) -> list[str]:
         if inner is None:
             continue  # a list's or union's own step in the path
         schema = inner
-    return list(schema.model_fields)
+    return [field.alias or name for name, field in schema.model_fields.items()]
 
 
 def _section_of(annotation: Any) -> type[BaseModel] | None:
@@ -292,7 +313,7 @@ def _section_of(annotation: Any) -> type[BaseModel] | None:
 
 def _all_paths(schema: type[BaseModel], prefix: str = "") -> Iterator[str]:
     for name, field in schema.model_fields.items():
-        yield prefix + name
+        yield prefix + (field.alias or name)
         inner = _section_of(field.annotation)
         if inner is not None and inner is not Section:
             yield from _all_paths(inner, f"{prefix}{name}.")
@@ -311,4 +332,12 @@ def _diff(old: Any, new: Any, path: str) -> Iterator[str]:
         yield f"{path}: {old!r} -> {new!r}"
 
 
-__all__ = ["PolyheadError", "Recipe", "Section", "diff", "find_recipe", "load_recipe"]
+__all__ = [
+    "ModelSection",
+    "PolyheadError",
+    "Recipe",
+    "Section",
+    "diff",
+    "find_recipe",
+    "load_recipe",
+]

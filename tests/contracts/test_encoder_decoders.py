@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from polyhead import registry
 from polyhead.attention.masks import EMPTY, positions_of
+from polyhead.config import ModelSection
 from polyhead.errors import RunError
 from polyhead.layers.loss import cross_entropy
 from polyhead.runs.folder import load_weights, read_weights, weights_of
@@ -38,6 +39,12 @@ CASES = [
     for name, (keys, shared) in variants.items()
 ]
 every_model = pytest.mark.parametrize(("kind", "keys", "shared"), CASES)
+
+
+@pytest.mark.parametrize("kind", registry.names("models"))
+def test_every_model_can_start_from_a_run(kind: str) -> None:
+    """model.from stands in ModelSection, which every Config is; training does the rest."""
+    assert issubclass(registry.find("models", kind).Config, ModelSection)
 
 
 def sizes_of(shared: bool) -> dict[str, Any]:

@@ -68,6 +68,35 @@ def extend(run: Path, *, steps: int) -> None:
     go_on(run, steps)
 
 
+def finetune(
+    recipe: str,
+    *overrides: str,
+    from_: Annotated[Path, Parameter(name="--from")],
+    out: Path | None = None,
+) -> None:
+    """Train a recipe in a new run, starting from the weights of another run.
+
+    Keys of `model` and `tokenizer` that the recipe leaves out are the run's. The run's vocabulary
+    is kept, unless the recipe asks for another (a key of `tokenizer` that differs, or
+    tokenizer.new=true): then rows are carried over by token. The same as model.from=RUN.
+
+    Parameters
+    ----------
+    recipe
+        a recipe's file, or the name of a shipped one
+    overrides
+        key=value changes with dotted keys
+    from_
+        the run folder whose weights to start from; it is only read
+    out
+        the run folder to make (default: runs/NAME); an existing one is refused
+    """
+    from polyhead import api
+
+    origin = f"model.from={json.dumps(str(from_.absolute()), ensure_ascii=False)}"
+    api.train(recipe, out, [*overrides, origin])
+
+
 def verify_resume(recipe: str, *overrides: str, steps: int = 30, json_: Json = False) -> None:
     """Prove exact resume: kill a training, resume it, compare every loss and the final weights.
 

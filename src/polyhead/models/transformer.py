@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from polyhead.attention.masks import Allowed, Causal, by_width
 from polyhead.attention.state import KeyValueCache, Memory, same_rows
-from polyhead.config import Section
+from polyhead.config import ModelSection
 from polyhead.layers.block import DecoderBlock, EncoderBlock, NormPlace
 from polyhead.layers.dropout import Dropout
 from polyhead.layers.embeddings import OutputHead, TokenEmbedding
@@ -33,7 +33,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 
 
-class Config(Section):
+class Config(ModelSection):
     """The `model:` section of a recipe; a preset's values stand where a key is not given."""
 
     kind: Literal["transformer"] = "transformer"

@@ -22,6 +22,7 @@ def write_card(run: Run, data: dict[str, Any] | None, scores: dict[str, Any] | N
         f"| stopped because of | {info['stopped_because']} |",
         f"| weights | {info['weights']} (step {info.get('weights_step')}) |",
         f"| computed with | {info.get('choices')} |",
+        *(_about_origin(info["finetuned_from"]) if "finetuned_from" in info else []),
         *(_about_data(data) if data else []),
         "",
         "## Scores",
@@ -50,6 +51,14 @@ def _score(entry: dict[str, Any]) -> str:
     interval = f"[{entry['low']:.2f}, {entry['high']:.2f}]"
     signature = entry["signature"].replace("|", " ")
     return f"{entry['score']:.2f}, 95% {interval} ({signature})"
+
+
+def _about_origin(carried: dict[str, Any]) -> list[str]:
+    rows = "; ".join(
+        f"{name} vocabulary: " + ", ".join(f"{count:,} {what}" for what, count in counts.items())
+        for name, counts in carried["vocabulary"].items()
+    )
+    return [f"| started from | {carried['run']}, step {carried['step']:,} ({rows}) |"]
 
 
 def _about_data(data: dict[str, Any]) -> list[str]:

@@ -80,18 +80,23 @@ class Run:
         model: nn.Module = registry.find("models", kind).build(self.recipe.model, **sizes)
         return model
 
-    def load_model(self, sizes: dict[str, Any]) -> nn.Module:
-        """The recipe's model with the run's weights, ready for inference (fp32, eval mode)."""
+    def weights(self) -> dict[str, Tensor]:
+        """The weights every other command uses, by name."""
         path = self.path / "model.safetensors"
         if not path.is_file():
             raise RunError(
                 f"{path} is missing: this run has no weights yet, or is damaged. "
                 f"`polyhead train --resume {self.path}` goes on training it."
             )
+        return read_weights(path)
+
+    def load_model(self, sizes: dict[str, Any]) -> nn.Module:
+        """The recipe's model with the run's weights, ready for inference (fp32, eval mode)."""
+        weights = self.weights()
         state = torch.get_rng_state()
         model = self.build_model(sizes)
         torch.set_rng_state(state)  # the weights just drawn are replaced at once
-        load_weights(model, read_weights(path))
+        load_weights(model, weights)
         return model.eval()
 
 

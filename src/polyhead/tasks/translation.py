@@ -133,6 +133,13 @@ class Translation:
             "shared": self.recipe.tokenizer.shared,
         }
 
+    def vocabulary(self, parameter: str) -> tuple[str, Tokenizer]:
+        """What a parameter with a row for every token has rows of: a name, and the tokenizer."""
+        if self.recipe.tokenizer.shared:
+            return "shared", self.target_tokenizer
+        source = parameter.startswith("source")
+        return ("source", self.source_tokenizer) if source else ("target", self.target_tokenizer)
+
     # --- data
 
     def encode(self, pairs: Sequence[Pairs]) -> Corpus:

@@ -23,29 +23,38 @@ from polyhead.runs.checkpoints import Checkpoint, Checkpoints
 from polyhead.runs.folder import Run
 from polyhead.training import journal, memory
 from polyhead.training.loop import Trainer
+from polyhead.training.origin import Origin, origin_of
 from polyhead.training.progress import say
 
 
 def train(recipe: Recipe, out: Path) -> Run:
     """Train a recipe into a new run folder; returns the run, complete or stopped by a signal."""
     folder.check_free(out)
+    origin = origin_of(recipe)
+    if origin is not None:
+        recipe = origin.recipe
     choices = _choose(recipe)
     kind = registry.find("tasks", recipe.task)
     pairs = [read_pairs(spec) for spec in recipe.data.train]  # type: ignore[attr-defined]
     say(f"read {sum(len(p) for p in pairs):,} training pairs")
-    task = kind.Task.train_tokenizers(recipe, pairs)
+    if origin is not None and origin.keeps_vocabulary:
+        task = kind.Task.load(recipe, origin.run.path)
+    else:
+        task = kind.Task.train_tokenizers(recipe, pairs)
     corpus = task.training_corpus(pairs, say)
     valid = task.read("valid", say)
     if recipe.data.test is not None:  # type: ignore[attr-defined]
         task.read("test", _ignore)  # a fault in it is better known now than after training
-    trainer = _trainer(Run(out, recipe), task, corpus, valid, choices)
+    trainer = _trainer(Run(out, recipe), task, corpus, valid, choices, origin)
     _probe(trainer)
 
     def begin(place: Path) -> None:
         task.save(place)
         Checkpoints(place, keep=1, average_last=1).save(trainer.state())
 
-    folder.create(out, recipe, begin, choices=choices.as_dict(), data=task.describe(corpus))
+    notes = {"choices": choices.as_dict(), "data": task.describe(corpus)}
+    notes |= origin.notes() if origin is not None else {}
+    folder.create(out, recipe, begin, **notes)
     return _go(trainer)
 
 
@@ -141,11 +150,20 @@ def _choices_again(saved: dict[str, Any]) -> Choices:
     return kept
 
 
-def _trainer(run: Run, task: Any, corpus: Any, valid: Any, choices: Choices) -> Trainer:
+def _trainer(
+    run: Run,
+    task: Any,
+    corpus: Any,
+    valid: Any,
+    choices: Choices,
+    origin: Origin | None = None,
+) -> Trainer:
     machine.apply(choices)
     use_explicit_below(choices.explicit_attention_below)
     torch.manual_seed(run.recipe.seed)
     model: nn.Module = run.build_model(task.sizes())
+    if origin is not None:
+        origin.begin(model, task)
     model.to(choices.device, torch.bfloat16 if choices.precision == "bf16" else torch.float32)
     parameters = sum(p.numel() for p in model.parameters())
     say(f"{parameters:,} parameters; {len(corpus):,} pairs; {choices.describe()}")
