@@ -45,7 +45,7 @@ NOTES = {
     "tokenizer": "see `tokenizer` below",
     "training": "see `training` below",
     "decoding": "see `decoding` below",
-    "tokenizer.kind": "`bpe`: byte-level pieces, no text is unknown; `char`: one token a character",
+    "tokenizer.kind": "how text is cut; [data.md](data.md#tokenizers) compares them",
     "tokenizer.lowercase": "read and write lower case only; scores then ignore case",
     "training.max_steps": "optimiser steps",
     "training.max_minutes": "minutes of training, validations included, over all resumes",

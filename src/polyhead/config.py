@@ -22,6 +22,7 @@ from pydantic import (
     SerializeAsAny,
     ValidationError,
     ValidationInfo,
+    field_validator,
     model_validator,
 )
 
@@ -58,8 +59,10 @@ class ModelSection(Section):
 
 
 class TokenizerConfig(Section):
-    kind: Literal["bpe", "char"] = "bpe"
-    vocab_size: int = Field(8000, ge=260, description="tokens; byte-level BPE needs at least 260")
+    kind: Literal["bpe", "unigram", "wordpiece", "char", "word"] = "bpe"
+    vocab_size: int = Field(
+        8000, ge=4, le=1_000_000, description="tokens at most; byte-level BPE needs at least 260"
+    )
     shared: bool = Field(True, description="one vocabulary for both languages")
     lowercase: bool = False
     new: bool | None = Field(
@@ -67,6 +70,13 @@ class TokenizerConfig(Section):
         description="with `model.from`: true trains a new vocabulary, false keeps the run's; "
         "none: new where a key given here differs from the run's",
     )
+
+    @field_validator("vocab_size")
+    @classmethod
+    def _room_for_bytes(cls, value: int, info: ValidationInfo) -> int:
+        if info.data.get("kind") == "bpe" and value < 260:
+            raise ValueError("byte-level BPE needs at least 260")
+        return value
 
 
 class OptimizerConfig(Section):

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import unicodedata
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from polyhead.config import TokenizerConfig
-from polyhead.data.tokenizers import END, END_ID, PAD, UNKNOWN, UNKNOWN_ID, Tokenizer, train
+from polyhead.data.tokenizers import END_ID, UNKNOWN_ID, Tokenizer, train
+from polyhead.data.vocabularies import END, PAD, UNKNOWN
 from polyhead.errors import DataError, RunError
 
 TEXTS = [
@@ -45,6 +49,25 @@ def char() -> Tokenizer:
     return train(TokenizerConfig(kind="char", vocab_size=300), TEXTS)
 
 
+@pytest.fixture(scope="module")
+def unigram() -> Tokenizer:
+    return train(TokenizerConfig(kind="unigram", vocab_size=120), TEXTS * 3)
+
+
+@pytest.fixture(scope="module")
+def wordpiece() -> Tokenizer:
+    return train(TokenizerConfig(kind="wordpiece", vocab_size=120), TEXTS * 3)
+
+
+@pytest.fixture(scope="module")
+def word() -> Tokenizer:
+    return train(TokenizerConfig(kind="word", vocab_size=300), TEXTS)
+
+
+KINDS = ["bpe", "unigram", "wordpiece", "char", "word"]
+LETTERS = sorted(set("".join(TEXTS)))
+
+
 @pytest.mark.parametrize("text", [*TEXTS, *UNSEEN])
 def test_bytes_come_back_exactly_up_to_spaces(bpe: Tokenizer, text: str) -> None:
     assert bpe.decode(bpe.encode(text)) == one_line(text)
@@ -57,6 +80,38 @@ def test_any_text_comes_back_from_bytes(bpe: Tokenizer, text: str) -> None:
     assert bpe.decode(bpe.encode(text)) == one_line(text)
 
 
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(st.text(st.sampled_from(LETTERS), max_size=40))
+@pytest.mark.parametrize("kind", ["unigram", "wordpiece", "char"])
+def test_any_text_of_known_characters_comes_back(
+    kind: str, request: pytest.FixtureRequest, text: str
+) -> None:
+    tokenizer: Tokenizer = request.getfixturevalue(kind)
+    ids = tokenizer.encode(text)
+    assert UNKNOWN_ID not in ids
+    assert tokenizer.decode(ids) == one_line(text)
+
+
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(st.lists(st.sampled_from([w for t in TEXTS for w in t.split()]), max_size=8))
+def test_known_words_come_back_with_their_spaces_and_punctuation(
+    word: Tokenizer, words: list[str]
+) -> None:
+    text = " ".join(words)
+    assert UNKNOWN_ID not in word.encode(text)
+    assert word.decode(word.encode(text)) == text
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("text", TEXTS)
+def test_the_text_trained_on_comes_back(
+    kind: str, text: str, request: pytest.FixtureRequest
+) -> None:
+    tokenizer: Tokenizer = request.getfixturevalue(kind)
+    assert tokenizer.decode(tokenizer.encode(text)) == text
+    assert tokenizer.decode_all(tokenizer.encode_all([text])) == [text]
+
+
 @pytest.mark.parametrize("text", TEXTS)
 def test_known_characters_come_back_from_a_character_tokenizer(char: Tokenizer, text: str) -> None:
     ids = char.encode(text)
@@ -64,7 +119,7 @@ def test_known_characters_come_back_from_a_character_tokenizer(char: Tokenizer, 
     assert char.decode(ids) == text
 
 
-@pytest.mark.parametrize("kind", ["bpe", "char"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_ids_are_laid_out_as_in_marian(kind: str, request: pytest.FixtureRequest) -> None:
     tokenizer: Tokenizer = request.getfixturevalue(kind)
     label = tokenizer.inner.id_to_token
@@ -84,7 +139,7 @@ def test_a_vocabulary_is_no_larger_than_asked_for() -> None:
     assert few.encode(letters[299:302]) == [UNKNOWN_ID] * 3
 
 
-@pytest.mark.parametrize("kind", ["bpe", "char"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_decomposed_hangul_gives_the_same_ids(kind: str, request: pytest.FixtureRequest) -> None:
     tokenizer: Tokenizer = request.getfixturevalue(kind)
     for text in TEXTS:
@@ -100,7 +155,7 @@ def test_hangul_is_not_decomposed_when_training_on_decomposed_text() -> None:
     assert UNKNOWN_ID not in tokenizer.encode("안녕")
 
 
-@pytest.mark.parametrize("kind", ["bpe", "char"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_text_that_spells_a_special_token_is_only_text(
     kind: str, request: pytest.FixtureRequest
 ) -> None:
@@ -143,7 +198,7 @@ def test_lower_case_is_taken_only_where_the_recipe_says_so(bpe: Tokenizer) -> No
     assert bpe.encode("HELLO") != bpe.encode("hello")
 
 
-@pytest.mark.parametrize("kind", ["bpe", "char"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_saved_tokenizer_loads_as_it_was(
     kind: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
@@ -163,9 +218,91 @@ def test_many_texts_at_once_are_each_alone(bpe: Tokenizer) -> None:
     assert rows[-1] == []
 
 
-def test_training_twice_gives_the_same_tokenizer() -> None:
-    first, second = (train(TokenizerConfig(vocab_size=350), TEXTS * 2) for _ in range(2))
-    assert first.inner.to_str() == second.inner.to_str()
+LEARN = """
+import hashlib, sys
+from polyhead.config import TokenizerConfig
+from polyhead.data.tokenizers import train
+from polyhead.data.korean_english import generate
+texts = [t for p in generate(seed=1, pairs=400) for t in (p.korean, p.english)]
+for kind in sys.argv[1:]:
+    trained = train(TokenizerConfig(kind=kind, vocab_size=900), texts)
+    print(kind, hashlib.sha256(trained.inner.to_str().encode()).hexdigest())
+"""
+
+
+def test_training_in_two_processes_gives_the_same_file() -> None:
+    command = [sys.executable, "-c", LEARN, *KINDS]
+    runs = [subprocess.run(command, capture_output=True, check=True).stdout for _ in range(2)]
+    assert runs[0] == runs[1]
+    assert len(runs[0].splitlines()) == len(KINDS)
+
+
+@pytest.mark.parametrize("kind", ["unigram", "wordpiece"])
+def test_a_vocabulary_too_small_for_the_characters_is_told_with_the_least(kind: str) -> None:
+    with pytest.raises(DataError) as error:
+        train(TokenizerConfig(kind=kind, vocab_size=20), TEXTS)
+    count = len(LETTERS) - 1  # without the space
+    assert f"has {count} different characters and kind {kind}" in str(error.value)
+    assert f"at least {count + 4}. Raise it, or use kind bpe" in str(error.value)
+    assert train(TokenizerConfig(kind=kind, vocab_size=count + 4), TEXTS).size <= count + 4
+
+
+@pytest.mark.parametrize(
+    ("kind", "size", "message"),
+    [("bpe", 259, "at least 260"), ("word", 3, "equal to 4"), ("unigram", 10**7, "1000000")],
+)
+def test_a_vocabulary_size_that_no_text_suits_is_an_error_of_the_recipe(
+    kind: str, size: int, message: str
+) -> None:
+    with pytest.raises(ValidationError, match=message):
+        TokenizerConfig(kind=kind, vocab_size=size)
+
+
+@pytest.mark.parametrize("kind", ["unigram", "wordpiece", "word"])
+def test_a_vocabulary_larger_than_the_text_can_fill_is_filled_as_far_as_it_goes(kind: str) -> None:
+    tokenizer = train(TokenizerConfig(kind=kind, vocab_size=5000), TEXTS)
+    assert 20 < tokenizer.size < 300
+    assert tokenizer.inner.id_to_token(tokenizer.size - 1) == PAD
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_id_has_a_token_and_only_one(kind: str, request: pytest.FixtureRequest) -> None:
+    tokenizer: Tokenizer = request.getfixturevalue(kind)
+    tokens = [tokenizer.inner.id_to_token(i) for i in range(tokenizer.size)]
+    assert None not in tokens
+    assert len(set(tokens)) == tokenizer.size
+
+
+@pytest.mark.parametrize(
+    ("kind", "unknown"), [("unigram", ["뷁漢"]), ("wordpiece", ["뷁漢am"]), ("word", ["뷁漢am"])]
+)
+def test_what_is_unknown_is_named_and_left_out_of_text(
+    kind: str, unknown: list[str], request: pytest.FixtureRequest
+) -> None:
+    tokenizer: Tokenizer = request.getfixturevalue(kind)
+    explanation = tokenizer.explain("I 뷁漢am a student.")
+    assert explanation.unknown == unknown
+    assert UNKNOWN in explanation.tokens
+    assert explanation.tokens[0] == "▁I"
+    assert UNKNOWN not in tokenizer.decode(explanation.ids)
+
+
+@pytest.mark.parametrize("kind", ["unigram", "wordpiece", "word"])
+def test_white_space_of_any_kind_is_one_space(kind: str, request: pytest.FixtureRequest) -> None:
+    tokenizer: Tokenizer = request.getfixturevalue(kind)
+    assert tokenizer.encode(" Hello,\t I\u3000am  a ") == tokenizer.encode("Hello, I am a")
+    assert tokenizer.encode("\t \n") == []
+
+
+def test_words_and_punctuation_are_tokens_of_their_own(word: Tokenizer) -> None:
+    labels = word.labels(word.encode("Hello, I am a student."))
+    assert labels == ["▁Hello", ",", "▁I", "▁am", "▁a", "▁student", "."]
+
+
+@pytest.mark.parametrize("kind", ["unigram", "wordpiece", "word"])
+def test_lower_case_in_the_other_kinds(kind: str) -> None:
+    lower = train(TokenizerConfig(kind=kind, vocab_size=120, lowercase=True), TEXTS * 3)
+    assert lower.decode(lower.encode("HELLO, I Am a STUDENT.")) == "hello, i am a student."
 
 
 @pytest.mark.parametrize("texts", [[], [""], ["", ""]])

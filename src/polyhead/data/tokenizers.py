@@ -7,18 +7,18 @@ are never decomposed: text is normalised to NFC.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import tokenizers as hf
-from tokenizers import decoders, models, normalizers, pre_tokenizers, trainers
+from tokenizers import decoders
 
 from polyhead.config import TokenizerConfig
-from polyhead.errors import DataError, RunError
+from polyhead.data.vocabularies import PAD, learn
+from polyhead.errors import RunError
 from polyhead.files import write_text
 
-END, UNKNOWN, PAD = "</s>", "<unk>", "<pad>"
 END_ID, UNKNOWN_ID = 0, 1
 
 
@@ -65,8 +65,10 @@ class Tokenizer:
     def _label(self, token_id: int) -> str:
         if token_id in (END_ID, UNKNOWN_ID, self.pad_id):
             return str(self.inner.id_to_token(token_id))
-        text = self.inner.decode([token_id], skip_special_tokens=False)
         piece = str(self.inner.id_to_token(token_id))
+        if isinstance(self.inner.decoder, decoders.Metaspace):
+            return piece  # readable, and marked, as it is
+        text = self.inner.decode([token_id], skip_special_tokens=False)
         if "\ufffd" in text:
             return "…"
         if piece.startswith("Ġ") and not text.startswith(" "):
@@ -74,11 +76,11 @@ class Tokenizer:
         return text.replace(" ", "▁") or piece
 
     def explain(self, text: str) -> Explanation:
-        """Tokens, ids and unknown characters of a text."""
+        """Tokens, ids and what is unknown of a text: characters, or words of a `word` tokenizer."""
         normal = self.inner.normalizer.normalize_str(text) if self.inner.normalizer else text
         encoding = self.inner.encode(normal, add_special_tokens=False)  # offsets into `normal`
         unknown = [
-            normal[start:end]
+            normal[start:end].strip()
             for i, (start, end) in zip(encoding.ids, encoding.offsets, strict=True)
             if i == UNKNOWN_ID
         ]
@@ -98,65 +100,10 @@ class Tokenizer:
 
 
 def train(config: TokenizerConfig, texts: Iterable[str]) -> Tokenizer:
-    """Train a tokenizer on lines of text; raises DataError if there is no text."""
-    counted = _Counted(texts)
-    inner = _TRAINERS[config.kind](config, counted)
-    if counted.characters == 0:
-        raise DataError("there is no text to train a tokenizer on: every line is empty")
-    inner.normalizer = _normalizer(config)
+    """Train a tokenizer on lines of text; the same lines give the same file.
+
+    Raises DataError if there is no text, or a vocabulary too small for its characters.
+    """
+    inner = learn(config, texts)
     inner.add_special_tokens([PAD])
     return Tokenizer(inner)
-
-
-class _Counted:
-    def __init__(self, texts: Iterable[str]):
-        self.texts = texts
-        self.characters = 0
-
-    def __iter__(self) -> Iterator[str]:
-        for text in self.texts:
-            self.characters += len(text)
-            yield text
-
-
-def _normalizer(config: TokenizerConfig) -> normalizers.Normalizer:
-    steps: list[normalizers.Normalizer] = [normalizers.NFC()]
-    if config.lowercase:
-        steps.append(normalizers.Lowercase())
-    return normalizers.Sequence(steps)
-
-
-def _train_bpe(config: TokenizerConfig, texts: Iterable[str]) -> hf.Tokenizer:
-    """Byte-level BPE (Sennrich et al. 2016; bytes as in GPT-2): no text is ever unknown."""
-    inner = hf.Tokenizer(models.BPE())
-    inner.normalizer = _normalizer(config)
-    inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
-    inner.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=config.vocab_size - 1,  # the pad token comes last
-        special_tokens=[END, UNKNOWN],
-        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
-        show_progress=False,
-    )
-    inner.train_from_iterator(texts, trainer)
-    return inner
-
-
-def _train_char(config: TokenizerConfig, texts: Iterable[str]) -> hf.Tokenizer:
-    """One token per character; characters not seen in training are unknown."""
-    inner = hf.Tokenizer(models.BPE(unk_token=UNKNOWN))
-    inner.normalizer = _normalizer(config)
-    inner.pre_tokenizer = pre_tokenizers.Split("", "isolated")
-    inner.decoder = decoders.Fuse()
-    trainer = trainers.BpeTrainer(
-        vocab_size=config.vocab_size - 1,
-        special_tokens=[END, UNKNOWN],
-        limit_alphabet=config.vocab_size - 3,
-        max_token_length=1,
-        show_progress=False,
-    )
-    inner.train_from_iterator(texts, trainer)
-    return inner
-
-
-_TRAINERS = {"bpe": _train_bpe, "char": _train_char}

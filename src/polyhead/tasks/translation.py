@@ -165,6 +165,9 @@ class Translation:
 
     def training_corpus(self, pairs: Sequence[Pairs], say: Say) -> Corpus:
         """Encoded training pairs without those that cannot teach, which are counted and named."""
+        asked, size = self.recipe.tokenizer.vocab_size, self.target_tokenizer.size
+        if size < asked:
+            say(f"the vocabulary has {size:,} tokens, not {asked:,}: the text gives no more")
         corpus = self.encode(pairs)
         s, t = corpus.examples.sources.lengths, corpus.examples.targets.lengths
         limit = min(self.data.max_length, self._positions())
