@@ -57,8 +57,8 @@ class Race:
         )
         self.tokenizer.train_from_iterator([*sources, *targets], trainer)
         self.pairs = list(zip(self._ids(sources), self._ids(targets), strict=True))
-        self.test = self._ids(read_lines(data, "test.en"))
-        self.references = read_lines(data, "test.de")
+        self.test = self._ids(read_lines(data, f"{args.split}.en"))
+        self.references = read_lines(data, f"{args.split}.de")
 
         config = transformers.MarianConfig(
             vocab_size=self.tokenizer.get_vocab_size(),
@@ -135,7 +135,7 @@ class Race:
         return float(loss.item())
 
     def bleu(self) -> float:
-        """Plain sacreBLEU of the test set, beam 5, on lower-cased raw text."""
+        """Plain sacreBLEU of the split, beam 5, on lower-cased raw text."""
         import sacrebleu
 
         self.model.eval()
@@ -206,6 +206,7 @@ def main() -> None:
     """Train, score, print one JSON line."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--split", choices=("test", "valid"), default="test", help="what is scored")
     parser.add_argument("--minutes", nargs="+", type=float, default=[5, 10, 20])
     parser.add_argument("--precision", choices=("auto", "bf16", "fp32"), default="auto")
     parser.add_argument("--vocab-size", type=int, default=10_000)

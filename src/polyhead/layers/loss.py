@@ -38,11 +38,12 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
             x, y = hidden[chunk], labels[chunk, None]
             logits = F.linear(x, weight).float()
             picked = logits.gather(1, y)
-            p = torch.softmax(logits, dim=-1)
+            p = torch._softmax(logits, -1, False, out=logits)  # in place: half the memory
             likelihood = p.gather(1, y)
             surprise = -likelihood.log()
-            if bool((likelihood < TINY).any()):  # rare, as it costs another pass over the logits
-                exact = logits.logsumexp(dim=-1, keepdim=True) - picked
+            if bool((likelihood < TINY).any()):  # rare, as it costs the logits once more
+                again = F.linear(x, weight).float()
+                exact = again.logsumexp(dim=-1, keepdim=True) - picked
                 surprise = torch.where(likelihood < TINY, exact, surprise)
             nll = nll + surprise.sum()
             if smoothing:
