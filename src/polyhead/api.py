@@ -24,7 +24,11 @@ from polyhead.decoding.sampling import Sampler
 from polyhead.decoding.search import Hypothesis
 from polyhead.decoding.translate import Options, translate_ids
 from polyhead.errors import RunError, UsageError
-from polyhead.evaluation.report import evaluate
+from polyhead.evaluation.against import against as compare
+from polyhead.evaluation.against import check_same_sentences, compares_without_case
+from polyhead.evaluation.damage import judge_damaged, parse_damages
+from polyhead.evaluation.report import Judged, report_of
+from polyhead.inspection.curves import check_picture, save_damage_picture
 from polyhead.inspection.maps import AttentionMaps
 from polyhead.inspection.positions import save_positions_picture
 from polyhead.inspection.translation import translation_attention
@@ -79,11 +83,12 @@ def load(run: str | Path, precision: Precision = "fp32") -> Translator:
     for one, task in zip(runs, tasks, strict=True):
         models.append(_in_precision(one.load_model(task.sizes()), precision))
     if len(runs) == 1:
-        return Translator(runs[0], tasks[0], models[0])
+        return Translator(runs[0], tasks[0], models[0], precision)
     for one, task in zip(runs[1:], tasks[1:], strict=True):
         _check_same_tokens(runs[0], tasks[0], one, task)
     together = _together(runs)
-    return Translator(together, Task.load(together.recipe, runs[0].path), Ensemble(models))
+    task = Task.load(together.recipe, runs[0].path)
+    return Translator(together, task, Ensemble(models), precision)
 
 
 def _run_folders(run: str | Path) -> list[Path]:
@@ -151,8 +156,8 @@ class Translator:
     []
     """
 
-    def __init__(self, run: Run, task: Task, model: nn.Module):
-        self.run, self.task, self.model = run, task, model
+    def __init__(self, run: Run, task: Task, model: nn.Module, precision: Precision = "fp32"):
+        self.run, self.task, self.model, self.precision = run, task, model, precision
 
     def options(self, **changes: Any) -> Options:
         """The run's own decoding options with changes; `prefix` is text, `sampler` a Sampler."""
@@ -278,13 +283,61 @@ class Translator:
         source: str | Path | None = None,
         reference: str | Path | None = None,
         *,
+        against: str | Path | Translator | None = None,
+        corrupt: Sequence[str] = (),
+        seed: int = 1,
+        picture: str | Path | None = None,
         say: Callable[[str], None] = lambda text: None,
         **options: Any,
     ) -> dict[str, Any]:
         """The evaluation report of a split of the recipe, or of two files; as `--json` prints.
 
+        `against` another run, on the same sentences; `corrupt` their sources by KIND=RATE,RATE,…
+        (truncate, omit, swap, shift; drawn by `seed`) and draw the scores into a `picture` (.png).
         A text of more tokens than the model takes is cut, and `say` hears which line.
+
+        >>> import polyhead
+        >>> translator = polyhead.load("runs/ko-en")
+        >>> report = translator.evaluate("valid", against="runs/ko-en", corrupt=["omit=0.3"])
+        >>> report["against"]["difference"]["bleu"]["value"]
+        0.0
+        >>> [(one["kind"], one["rate"]) for one in report["corrupt"]]
+        [('omit', 0.3)]
         """
+        damages = parse_damages(corrupt)
+        if picture is not None:
+            check_picture(picture)
+            if not damages:
+                raise UsageError("a picture of damage needs damages, for example omit=0.1,0.2")
+        judged = [self._judged(split, source, reference, say, options)]
+        if against is not None:
+            other = against if isinstance(against, Translator) else load(against, self.precision)
+            judged.append(other._judged(split, source, reference, say, options))
+            check_same_sentences(*judged)
+        lowercase = compares_without_case(*judged)
+        report, hypotheses = report_of(judged[0], lowercase=lowercase)
+        if source is None and split == "test" and not isinstance(self.model, Ensemble):
+            try:
+                write_card(self.run, self.run.info.get("data"), report)
+            except RunError as error:  # a folder one may only read
+                say(f"the scores were not written into the run: {error}")
+        if against is not None:
+            report["against"] = compare(judged[0], hypotheses, judged[1])
+        if damages:
+            for one, part in zip(judged, (report, report.get("against", {})), strict=False):
+                part["corrupt"] = judge_damaged(one, damages, seed=seed, lowercase=lowercase)
+        if picture is not None:
+            say(f"the scores are drawn in {save_damage_picture(report, picture)}")
+        return report
+
+    def _judged(
+        self,
+        split: str,
+        source: str | Path | None,
+        reference: str | Path | None,
+        say: Callable[[str], None],
+        options: Mapping[str, Any],
+    ) -> Judged:
         if (source is None) != (reference is None):
             raise UsageError("source and reference files go together")
         if source is not None:
@@ -294,20 +347,8 @@ class Translator:
             corpus, split = self.task.read_source(spec, say), "files"
         else:
             corpus = self.task.read(split, say)
-        report, _ = evaluate(
-            self.task,
-            self.model,
-            corpus,
-            self.options(**options),
-            name=str(self.run.path),
-            split=split,
-        )
-        if source is None and split == "test" and not isinstance(self.model, Ensemble):
-            try:
-                write_card(self.run, self.run.info.get("data"), report)
-            except RunError as error:  # a folder one may only read
-                say(f"the scores were not written into the run: {error}")
-        return report
+        name = str(self.run.path)
+        return Judged(self.task, self.model, corpus, self.options(**options), name, split)
 
     def explain(self, text: str) -> Explanation:
         """How the source tokenizer cuts a text."""

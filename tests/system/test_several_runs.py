@@ -1,11 +1,14 @@
-"""RUN1,RUN2 decide together; --alternatives shows what else could follow."""
+"""RUN1,RUN2 decide together; --alternatives; evaluate --against and --corrupt."""
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from polyhead_system import check_told, inside, write_recipe
 
 from polyhead import api
@@ -19,6 +22,13 @@ pytestmark = pytest.mark.xdist_group("trained")
 @pytest.fixture(scope="module")
 def lines(corpus: Path) -> list[str]:
     return (corpus / "test.ko").read_text(encoding="utf-8").splitlines()[:8]
+
+
+@pytest.fixture(scope="module")
+def copy(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Evaluating writes the model card and a picture."""
+    run = tmp_path_factory.mktemp("several") / "run"
+    return Path(shutil.copytree(trained, run, ignore=shutil.ignore_patterns("checkpoints")))
 
 
 def test_an_ensemble_scores_tokens_with_the_mean_of_its_members_probabilities(
@@ -124,3 +134,92 @@ def test_alternatives_have_their_own_count(trained: Path, corpus: Path) -> None:
         check_told(told, 2, "--alternatives goes with neither")
     told = inside("translate", trained, corpus / "test.ko", "--alternatives", 0)
     check_told(told, 2, "--alternatives 0 is not at least 1")
+
+
+# --- evaluate --against, --corrupt
+
+
+@pytest.fixture(scope="module")
+def compared(copy: Path, rival: Path) -> dict[str, Any]:
+    damages = ("--corrupt", "omit=0.2,0.6", "--corrupt", "truncate=0.5")
+    outcome = inside("evaluate", copy, "--against", rival, *damages, "--json")
+    assert outcome.code == 0, outcome.err
+    assert f"drawn in {copy / 'damage.png'}" in outcome.err
+    return outcome.json()
+
+
+def test_against_has_both_runs_scores_and_their_difference(
+    compared: dict[str, Any], rival: Path
+) -> None:
+    other = compared["against"]
+    assert other["run"] == str(rival)
+    alone = api.load(rival).evaluate()["metrics"]
+    assert other["metrics"] == alone
+    assert other["difference"].keys() == {"bleu", "chrf", "ter"}
+    for name, found in other["difference"].items():
+        assert found.keys() == {"value", "low", "high", "p_value"}
+        value = compared["metrics"][name]["score"] - alone[name]["score"]
+        assert found["value"] == pytest.approx(value, abs=1e-6)
+        assert found["low"] <= found["high"]
+        assert 0 < found["p_value"] <= 1
+
+
+def test_corrupt_scores_each_kind_and_rate_of_both_runs(
+    compared: dict[str, Any], copy: Path
+) -> None:
+    asked = [("omit", 0.2), ("omit", 0.6), ("truncate", 0.5)]
+    for part in (compared, compared["against"]):
+        assert [(one["kind"], one["rate"]) for one in part["corrupt"]] == asked
+        for one in part["corrupt"]:
+            assert one["metrics"].keys() >= {"bleu", "chrf", "nll", "perplexity"}
+            assert one["metrics"]["nll"] != part["metrics"]["nll"]
+    nll = [one["metrics"]["nll"] for one in compared["corrupt"]]
+    assert compared["metrics"]["nll"] < nll[0] < nll[1]
+    assert (copy / "damage.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_rate_zero_is_the_score_of_the_whole_sentences(rival: Path, tmp_path: Path) -> None:
+    picture = tmp_path / "x.png"
+    options = ("--corrupt", "swap=0", "--picture", picture, "--json", "--split", "valid")
+    report = inside("evaluate", rival, *options).json()
+    (found,) = report["corrupt"]
+    assert found["metrics"]["bleu"] == report["metrics"]["bleu"]
+    assert found["metrics"]["nll"] == report["metrics"]["nll"]
+    assert picture.is_file()
+
+
+def test_a_person_gets_tables(copy: Path, rival: Path) -> None:
+    options = ("--split", "valid", "--against", rival, "--corrupt", "shift=0.5")
+    lines = inside("evaluate", copy, *options).lines
+    start = lines.index(f"difference: {copy} less {rival}")
+    assert [line.split()[0] for line in lines[start + 1 : start + 4]] == ["bleu", "chrf", "ter"]
+    assert all("95% [" in line and "p = " in line for line in lines[start + 1 : start + 4])
+    for run in (copy, rival):
+        start = lines.index(f"damaged sources, {run}")
+        table = [line.split()[:2] for line in lines[start + 1 : start + 4]]
+        assert table == [["damage", "rate"], ["none", "0"], ["shift", "0.5"]]
+
+
+def test_other_sentences_are_not_compared_but_two_files_are(
+    copy: Path, corpus: Path, rival: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(rival, other, ignore=shutil.ignore_patterns("checkpoints"))
+    recipe = yaml.safe_load((other / "recipe.yaml").read_text(encoding="utf-8"))
+    recipe["data"]["test"] = recipe["data"]["valid"]
+    (other / "recipe.yaml").write_text(yaml.safe_dump(recipe), encoding="utf-8")
+    told = inside("evaluate", copy, "--against", other)
+    check_told(told, 1, "different test data (50 sentences and 20)", "--source F --reference F")
+    files = ("--source", corpus / "valid.ko", "--reference", corpus / "valid.en")
+    report = inside("evaluate", copy, "--against", other, *files, "--json").json()
+    assert report["examples"] == 20
+    assert report["against"]["run"] == str(other)
+
+
+def test_what_cannot_be_drawn_or_damaged_is_told_before_anything_is_decoded(copy: Path) -> None:
+    told = inside("evaluate", copy, "--corrupt", "omitt=0.1")
+    check_told(told, 2, "did you mean omit?")
+    told = inside("evaluate", copy, "--corrupt", "omit=0.1", "--picture", "x.pdf")
+    check_told(told, 2, "must end in .png")
+    told = inside("evaluate", copy, "--picture", "x.png")
+    check_told(told, 2, "a picture of damage needs damages")

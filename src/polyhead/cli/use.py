@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
+from polyhead.cli.report import report_lines
 from polyhead.cli.train import Json
 from polyhead.errors import UsageError
 from polyhead.files import cannot_write, decode_lines, read_lines
@@ -147,6 +149,10 @@ def evaluate(
     beam: int | None = None,
     alpha: float | None = None,
     precision: Literal["fp32", "bf16", "int8"] = "fp32",
+    against: Path | None = None,
+    corrupt: Annotated[tuple[str, ...], Parameter(negative="", consume_multiple=False)] = (),
+    seed: int = 1,
+    picture: Path | None = None,
     json_: Json = False,
 ) -> None:
     """Score a run: BLEU, chrF, TER with signatures and intervals; NLL, perplexity, bits per byte.
@@ -167,27 +173,37 @@ def evaluate(
         length penalty (default: the recipe's)
     precision
         what to compute in
+    against
+        another run, judged on the same sentences: the difference, its interval and its p-value
+    corrupt
+        KIND=RATE or KIND=RATE,RATE,…: score damaged sources, too. truncate: the last words are
+        missing; omit: some are; swap: neighbours change places; shift: the first stand last
+    seed
+        of the damage
+    picture
+        a .png for the scores against the damage (default: damage.png in the run)
     """
     from polyhead import api
     from polyhead.training.progress import say
 
+    if corrupt and picture is None and run.is_dir() and os.access(run, os.W_OK):
+        picture = run / "damage.png"
     report = api.load(run, precision).evaluate(
-        split, source, reference, say=say, beam=beam, alpha=alpha
+        split,
+        source,
+        reference,
+        against=against,
+        corrupt=corrupt,
+        seed=seed,
+        picture=picture,
+        say=say,
+        beam=beam,
+        alpha=alpha,
     )
     if json_:
         print(json.dumps(report, ensure_ascii=False))
-        return
-    print(f"{report['run']}, {report['split']}: {report['examples']:,} examples")
-    for name, value in report["metrics"].items():
-        if isinstance(value, dict):
-            interval = f"[{value['low']:.2f}, {value['high']:.2f}]"
-            print(f"  {name:<14}{value['score']:8.2f}  95% {interval}  {value['signature']}")
-        else:
-            print(f"  {name:<14}{value:8.4f}")
-    for group, part in report.get("by_group", {}).items():
-        shown = "  ".join(f"{name} {v['score']:.2f}" for name, v in part["metrics"].items())
-        print(f"  {group}: {part['examples']:,} examples  {shown}")
-    print(f"  {report['seconds']:.1f} s, {report['tokens_per_second']:,.0f} tokens/s")
+    else:
+        print("\n".join(report_lines(report)))
 
 
 def score(run: Path, *, source: Path, target: Path, json_: Json = False) -> None:

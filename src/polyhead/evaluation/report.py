@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from torch import nn
@@ -31,22 +33,43 @@ def likelihood(task: Task, model: nn.Module, corpus: Corpus) -> dict[str, float]
     }
 
 
-def evaluate(
-    task: Task, model: nn.Module, corpus: Corpus, options: Options, *, name: str, split: str
+@dataclass(frozen=True)
+class Judged:
+    """What is judged: a run's model on a corpus, decoded in one way; and what to call them."""
+
+    task: Task
+    model: nn.Module
+    corpus: Corpus
+    options: Options
+    name: str
+    split: str
+
+
+def report_of(
+    judged: Judged,
+    *,
+    names: Sequence[str] = ("bleu", "chrf", "ter"),
+    lowercase: bool | None = None,
 ) -> tuple[dict[str, Any], list[str]]:
-    """The report (as `evaluate --json` prints it) and the hypotheses it scored."""
+    """The report (as `evaluate --json` prints it) and the hypotheses it scored.
+
+    `lowercase` compares without case; by default where the run's tokenizer knows none.
+    """
+    task, model, corpus = judged.task, judged.model, judged.corpus
+    if lowercase is None:
+        lowercase = task.recipe.tokenizer.lowercase
     start = time.perf_counter()
-    hypotheses = task.translate(model, corpus, options)
+    hypotheses = task.translate(model, corpus, judged.options)
     decoding = time.perf_counter() - start
     references = corpus.texts()[1]
     metrics: dict[str, Any] = task.scores(
-        hypotheses, references, names=("bleu", "chrf", "ter"), bootstrap=BOOTSTRAP
+        hypotheses, references, names=names, bootstrap=BOOTSTRAP, lowercase=lowercase
     )
     metrics |= likelihood(task, model, corpus)
     written = sum(len(ids) + 1 for ids in task.target_tokenizer.encode_all(hypotheses))
     report = {
-        "run": name,
-        "split": split,
+        "run": judged.name,
+        "split": judged.split,
         "examples": len(corpus),
         "metrics": metrics,
         "seconds": round(decoding, 3),

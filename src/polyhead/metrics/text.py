@@ -28,16 +28,9 @@ def corpus_scores(
     `lowercase` compares without case, as a model that only knows lower case must be; the signature
     says so.
     """
-    makers: dict[str, Any] = {
-        "bleu": lambda: BLEU(
-            tokenize=tokenize or bleu_tokenizer(target_language), lowercase=lowercase
-        ),
-        "chrf": lambda: CHRF(lowercase=lowercase),
-        "ter": lambda: TER(case_sensitive=not lowercase),
-    }
     result: dict[str, dict[str, Any]] = {}
     for name in names:
-        metric = _in_floats(makers[name]())
+        metric = make_metric(name, target_language, tokenize=tokenize, lowercase=lowercase)
         score = metric.corpus_score(
             list(hypotheses), [list(references)], n_bootstrap=bootstrap or 1
         )
@@ -47,6 +40,20 @@ def corpus_scores(
             entry |= {"low": mean - margin, "high": mean + margin}
         result[name] = entry | {"signature": str(metric.get_signature())}
     return result
+
+
+def make_metric(
+    name: str, target_language: str, *, tokenize: str | None = None, lowercase: bool = False
+) -> Any:
+    """sacreBLEU's metric bleu, chrf or ter, as it suits a language."""
+    makers: dict[str, Any] = {
+        "bleu": lambda: BLEU(
+            tokenize=tokenize or bleu_tokenizer(target_language), lowercase=lowercase
+        ),
+        "chrf": lambda: CHRF(lowercase=lowercase),
+        "ter": lambda: TER(case_sensitive=not lowercase),
+    }
+    return _in_floats(makers[name]())
 
 
 def _in_floats(metric: Any) -> Any:

@@ -1,0 +1,137 @@
+"""Scores against the damage done to the sources, as a picture: one line for each kind of damage."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from PIL import Image, ImageDraw
+
+from polyhead.errors import UsageError
+from polyhead.inspection.drawing import MUTED, RULE, Sheet, new_sheet
+from polyhead.inspection.fonts import find_fonts
+from polyhead.inspection.maps import make_folder
+from polyhead.inspection.png import write_png
+
+Point = tuple[float, float, float, float]
+"""A rate, the score there, and the ends of its interval."""
+Curves = Mapping[str, Sequence[Point]]
+"""The points of each line, by its name."""
+
+MARGIN, GAP = 88, 150
+TITLE, HEADING, CAPTION, TICK = 42, 32, 21, 19
+WIDTH, HEIGHT = 900, 640
+LEFT, ABOVE, BELOW = 70, 84, 96
+LINE, DOT, KEY = 5, 9, 34
+INKS = ("#2563a8", "#c2571a", "#3b7d4f", "#8a4c9e", "#a8323e", "#4d5d73", "#8a6d1f", "#2a8a8f")
+_CHARACTERS = "".join(chr(point) for point in range(0x21, 0x7F)) + "–"
+
+
+def check_picture(path: str | Path) -> Path:
+    """The path of a picture to be; raises UsageError for another ending than .png."""
+    if Path(path).suffix.lower() != ".png":
+        raise UsageError(f"cannot draw into {Path(path).name!r}: its name must end in .png")
+    return Path(path)
+
+
+def save_curves_picture(
+    panels: Mapping[str, Curves], path: str | Path, *, title: str, across: str
+) -> Path:
+    """Draw a panel for each score (all with the same lines) side by side as PNG.
+
+    `across` says what the rates are. Raises UsageError for another ending than .png.
+    """
+    path = check_picture(path)
+    make_folder(path)
+    write_png(curves_picture(panels, title=title, across=across), path)
+    return path
+
+
+def save_damage_picture(report: Mapping[str, Any], path: str | Path) -> Path:
+    """Draw BLEU and chrF against the rates of damage of an evaluation's report, as `--json` has it.
+
+    Every line begins at rate 0, with the score of the whole sentences; two runs are two lines.
+    """
+    parts = [part for part in (report, report.get("against")) if part is not None]
+    panels: dict[str, dict[str, list[Point]]] = {"BLEU": {}, "chrF": {}}
+    for score, curves in panels.items():
+        for kind in dict.fromkeys(one["kind"] for one in report["corrupt"]):
+            for part in parts:
+                name = kind if len(parts) == 1 else f"{kind}: {part['run']}"
+                rates = {one["rate"]: one for one in part["corrupt"] if one["kind"] == kind}
+                found = [(0.0, part), *sorted((r, one) for r, one in rates.items() if r > 0)]
+                entries = [(rate, one["metrics"][score.lower()]) for rate, one in found]
+                curves[name] = [(r, e["score"], e["low"], e["high"]) for r, e in entries]
+    title = f"{Path(report['run']).name}, {report['split']}: scores of damaged sources"
+    return save_curves_picture(panels, path, title=title, across="share of the words concerned")
+
+
+def curves_picture(panels: Mapping[str, Curves], *, title: str, across: str) -> Image.Image:
+    """The picture `save_curves_picture` writes."""
+    names = list(next(iter(panels.values())))
+    fonts = find_fonts([title, across, *names, _CHARACTERS])
+    top = MARGIN + TITLE + 44
+    width = 2 * MARGIN + len(panels) * (LEFT + WIDTH) + (len(panels) - 1) * GAP
+    keys = top + ABOVE + HEIGHT + BELOW
+    sheet = new_sheet(width, keys + KEY * len(names) + MARGIN, fonts)
+    shown = fonts.shorten(title, TITLE, width - 2 * MARGIN - LEFT)
+    sheet.text(MARGIN + LEFT, MARGIN + TITLE // 2, shown, TITLE)
+    for place, (score, curves) in enumerate(panels.items()):
+        x = MARGIN + LEFT + place * (LEFT + WIDTH + GAP)
+        sheet.text(x, top + HEADING // 2, score, HEADING)
+        _panel(sheet, curves, (x, top + ABOVE), across)
+    for place, name in enumerate(names):
+        middle = keys + KEY * place + KEY // 2
+        x, ink = MARGIN + LEFT, INKS[place % len(INKS)]
+        sheet.draw.line((x, middle, x + 56, middle), ink, LINE)
+        sheet.text(x + 76, middle, fonts.shorten(name, CAPTION, width - 3 * MARGIN), CAPTION)
+    return sheet.image
+
+
+def _panel(sheet: Sheet, curves: Curves, corner: tuple[int, int], across: str) -> None:
+    x, y = corner
+    points = [point for line in curves.values() for point in line]
+    widest = max((rate for rate, *_ in points), default=0.0) or 1.0
+    highest = max((high for *_, high in points), default=0.0)
+    rates, scores = round_steps(widest), round_steps(max(highest, 1e-9))
+
+    def at(rate: float, score: float) -> tuple[float, float]:
+        return x + rate / rates[-1] * WIDTH, y + HEIGHT - score / scores[-1] * HEIGHT
+
+    for value in scores:
+        _, height = at(0, value)
+        sheet.draw.line((x, height, x + WIDTH, height), RULE, 1)
+        sheet.text(x - 16, height, f"{value:g}", TICK, ink=MUTED, align="right")
+    for value in rates:
+        place, _ = at(value, 0)
+        sheet.draw.line((place, y + HEIGHT, place, y + HEIGHT + 8), RULE, 2)
+        sheet.text(place, y + HEIGHT + 26, f"{value:g}", TICK, ink=MUTED, align="center")
+    sheet.text(x + WIDTH / 2, y + HEIGHT + 62, across, CAPTION, align="center")
+    for place, line in enumerate(curves.values()):
+        _draw_line(sheet, [(at(r, s), at(r, low), at(r, high)) for r, s, low, high in line], place)
+
+
+Place = tuple[float, float]
+
+
+def _draw_line(sheet: Sheet, points: list[tuple[Place, Place, Place]], place: int) -> None:
+    """The interval as a veil that lets the grid through, the line over it, a dot at each point."""
+    ink = INKS[place % len(INKS)]
+    veil = Image.new("L", sheet.image.size, 0)
+    outline = [low for _, low, _ in points] + [high for *_, high in reversed(points)]
+    if len(points) > 1:
+        ImageDraw.Draw(veil).polygon(outline, fill=36)
+    sheet.image.paste(Image.new("RGB", sheet.image.size, ink), (0, 0), veil)
+    sheet.draw.line([middle for middle, _, _ in points], ink, LINE, joint="curve")
+    for (x, y), (_, low), (_, high) in points:
+        sheet.draw.line((x, low, x, high), ink, 2)
+        sheet.draw.ellipse((x - DOT, y - DOT, x + DOT, y + DOT), fill=ink)
+
+
+def round_steps(largest: float) -> list[float]:
+    """From 0 in steps of 1, 2 or 5 times a power of ten, to the first that reaches `largest`."""
+    power = 10.0 ** math.floor(math.log10(largest / 5))
+    step = next(power * size for size in (1, 2, 5, 10) if power * size * 7 >= largest)
+    return [round(step * count, 12) for count in range(math.ceil(largest / step - 1e-9) + 1)]
