@@ -82,7 +82,7 @@ def test_the_recipe_in_the_run_is_resolved_and_trains_the_same_again(
 def test_the_model_card_names_the_recipe_and_what_it_was_trained_on(trained: Path) -> None:
     card = (trained / "README.md").read_text(encoding="utf-8")
     assert card.startswith("# tiny\n")
-    assert "| training pairs | 430 (" in card
+    assert "| training data | 430 pairs, " in card
     assert "kind: transformer" in card
 
 

@@ -68,6 +68,11 @@ class PairBatch:
         """Target tokens that count, padding left out."""
         return int((self.positions >= 0).sum())
 
+    def describe(self) -> str:
+        """How large it is."""
+        rows, length = self.labels.shape
+        return f"{rows} pairs of {self.source.shape[1]} source and {length} target tokens"
+
 
 @dataclass
 class PairExamples:

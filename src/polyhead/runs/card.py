@@ -62,7 +62,9 @@ def _about_origin(carried: dict[str, Any]) -> list[str]:
 
 
 def _about_data(data: dict[str, Any]) -> list[str]:
+    numbers = {name: value for name, value in data.items() if isinstance(value, int)}
+    counts = ", ".join(f"{value:,} {name.replace('_', ' ')}" for name, value in numbers.items())
     return [
-        f"| training pairs | {data['pairs']:,} ({data['target_tokens']:,} target tokens) |",
+        f"| training data | {counts} |",
         f"| data fingerprint | `{data['fingerprint']}` |",
     ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,8 +26,8 @@ from polyhead.decoding.translate import Options, translate_ids
 from polyhead.errors import DataError, UsageError
 from polyhead.layers.loss import cross_entropy, token_log_probabilities
 from polyhead.metrics.text import corpus_scores
+from polyhead.tasks.shared.protocol import Say
 
-Say = Callable[[str], None]
 VALIDATION_SENTENCES = 2000  # decoded at each validation; the loss takes all
 
 
@@ -73,6 +73,15 @@ class Corpus:
         pairs, row = self.origins[index].tolist()
         return self.pairs[pairs].place(row)
 
+    def batch(self, indices: NDArray[np.int64]) -> PairBatch:
+        """The batch of these pairs, in this order."""
+        return self.examples.batch(indices)
+
+    def slots(self, indices: NDArray[np.int64]) -> int:
+        """Source and target tokens of a batch of these pairs, padding included."""
+        sides = (self.examples.sources, self.examples.targets)
+        return len(indices) * sum(int(side.lengths[indices].max()) for side in sides)
+
     def fingerprint(self) -> str:
         """SHA-256 of the token ids: the same data, the same tokenizer, the same order."""
         digest = hashlib.sha256()
@@ -89,6 +98,7 @@ class Translation:
     source_tokenizer: Tokenizer
     target_tokenizer: Tokenizer
     metrics: tuple[str, ...] = field(default=("bleu", "chrf"))
+    unit: str = "pairs"
 
     @property
     def data(self) -> Data:
@@ -96,6 +106,14 @@ class Translation:
         return self.recipe.data
 
     # --- making and keeping it
+
+    @classmethod
+    def read_training(cls, recipe: Recipe, say: Say) -> list[Pairs]:
+        """The training pairs as they stand in the files."""
+        assert isinstance(recipe.data, Data)
+        pairs = [read_pairs(spec) for spec in recipe.data.train]
+        say(f"read {sum(len(p) for p in pairs):,} training pairs")
+        return pairs
 
     @classmethod
     def train_tokenizers(cls, recipe: Recipe, pairs: Sequence[Pairs]) -> Translation:

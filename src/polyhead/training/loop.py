@@ -9,12 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from polyhead.data.examples import PairBatch
 from polyhead.errors import TrainingError
 from polyhead.machine import Choices
 from polyhead.runs.checkpoints import Checkpoint, Checkpoints
 from polyhead.runs.folder import Run, load_weights
-from polyhead.tasks.translation import Corpus, Task
+from polyhead.tasks.shared.protocol import Batch, Corpus, Task
 from polyhead.training.course import Course
 from polyhead.training.journal import Journal
 from polyhead.training.optimiser import Optimiser
@@ -88,7 +87,7 @@ class Trainer:
         journal.close()
         return reason or f"{wish.signal}"
 
-    def _next_batches(self) -> list[PairBatch]:
+    def _next_batches(self) -> list[Batch]:
         """The batches of the next step; moves the course, into the next epoch where one ends."""
         course = self.course
         if course.batch >= len(self.plan):
@@ -97,9 +96,9 @@ class Trainer:
             course.batches_in_epoch = len(self.plan)
         chosen = self.plan[course.batch : course.batch + self.config.accumulate]
         course.batch += len(chosen)
-        return [self.train_corpus.examples.batch(indices) for indices in chosen]
+        return [self.train_corpus.batch(indices) for indices in chosen]
 
-    def _step(self, batches: list[PairBatch]) -> tuple[float, float, int, float]:
+    def _step(self, batches: list[Batch]) -> tuple[float, float, int, float]:
         """One optimiser step: (loss sum, nll sum, target tokens, learning rate)."""
         course = self.course
         course.step += 1
@@ -114,7 +113,7 @@ class Trainer:
         self._watch(batches, nll / tokens, norm)
         return loss, nll, tokens, lr
 
-    def accumulate(self, batches: list[PairBatch], tokens: int) -> tuple[float, float]:
+    def accumulate(self, batches: list[Batch], tokens: int) -> tuple[float, float]:
         """Gradients of the loss divided by all tokens; returns the loss and nll sums."""
         loss_sum = nll_sum = 0.0
         for batch in batches:
@@ -123,7 +122,7 @@ class Trainer:
             loss_sum, nll_sum = loss_sum + loss.item(), nll_sum + nll.item()
         return loss_sum, nll_sum
 
-    def _watch(self, batches: list[PairBatch], nll: float, norm: float) -> None:
+    def _watch(self, batches: list[Batch], nll: float, norm: float) -> None:
         """Raise where the loss is no number; say where it jumped; name the batch both times."""
         course = self.course
         if not (math.isfinite(nll) and math.isfinite(norm)):
@@ -143,10 +142,10 @@ class Trainer:
         keep = 1 - 1 / min(course.step, USUAL_OVER)
         course.usual_nll = nll if usual is None else keep * usual + (1 - keep) * nll
 
-    def _name(self, batches: list[PairBatch]) -> str:
+    def _name(self, batches: list[Batch]) -> str:
         indices = [int(i) for batch in batches for i in batch.indices]
         shown = "; ".join(self.train_corpus.where(i) for i in indices[:3])
-        return f"{len(indices)} pairs, among them {shown}"
+        return f"{len(indices)} {self.task.unit}, among them {shown}"
 
     # --- validation
 

@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from polyhead import machine
-from polyhead.data.examples import PairBatch
 from polyhead.errors import TrainingError
+from polyhead.tasks.shared.protocol import Batch
 
 GIB = 2**30
 
@@ -63,7 +63,7 @@ def check(expected: Forecast, batch_tokens: int) -> None:
     )
 
 
-def probe(batch: PairBatch, run: Callable[[PairBatch], None], forget: Callable[[], None]) -> int:
+def probe(batch: Batch, run: Callable[[Batch], None], forget: Callable[[], None]) -> int:
     """Run the largest batch forward and backward, forget it, and put random state back.
 
     Returns the peak of resident bytes. Raises TrainingError where memory runs out.
@@ -74,11 +74,9 @@ def probe(batch: PairBatch, run: Callable[[PairBatch], None], forget: Callable[[
     except (RuntimeError, MemoryError) as error:
         if isinstance(error, RuntimeError) and "memory" not in str(error).lower():
             raise
-        rows, length = batch.labels.shape
         raise TrainingError(
-            f"out of memory on the largest batch: {rows} pairs of {batch.source.shape[1]} source "
-            f"and {length} target tokens. Halve training.batch_tokens and double "
-            "training.accumulate, or lower data.max_length."
+            f"out of memory on the largest batch: {batch.describe()}. Halve training.batch_tokens "
+            "and double training.accumulate, or make the longest examples shorter."
         ) from None
     finally:
         forget()

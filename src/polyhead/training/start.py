@@ -14,7 +14,6 @@ from torch import nn
 from polyhead import config, machine, registry
 from polyhead.attention.evaluations import use_explicit_below
 from polyhead.config import Recipe
-from polyhead.data.pairs import read_pairs
 from polyhead.errors import RunError, TrainingError
 from polyhead.machine import Choices
 from polyhead.runs import folder
@@ -35,13 +34,12 @@ def train(recipe: Recipe, out: Path) -> Run:
         recipe = origin.recipe
     choices = _choose(recipe)
     kind = registry.find("tasks", recipe.task)
-    pairs = [read_pairs(spec) for spec in recipe.data.train]  # type: ignore[attr-defined]
-    say(f"read {sum(len(p) for p in pairs):,} training pairs")
+    read = kind.Task.read_training(recipe, say)
     if origin is not None and origin.keeps_vocabulary:
         task = kind.Task.load(recipe, origin.run.path)
     else:
-        task = kind.Task.train_tokenizers(recipe, pairs)
-    corpus = task.training_corpus(pairs, say)
+        task = kind.Task.train_tokenizers(recipe, read)
+    corpus = task.training_corpus(read, say)
     valid = task.read("valid", say)
     if recipe.data.test is not None:  # type: ignore[attr-defined]
         task.read("test", _ignore)  # a fault in it is better known now than after training
@@ -103,8 +101,8 @@ def go_on(run: Run, stored: Checkpoint) -> Run:
     path = run.path
     choices = _choices_again(stored.values["choices"])
     task = registry.find("tasks", run.recipe.task).Task.load(run.recipe, path)
-    pairs = [read_pairs(spec) for spec in run.recipe.data.train]  # type: ignore[attr-defined]
-    corpus, valid = task.training_corpus(pairs, _ignore), task.read("valid", _ignore)
+    read = task.read_training(run.recipe, _ignore)
+    corpus, valid = task.training_corpus(read, _ignore), task.read("valid", _ignore)
     for part, read, known in (
         ("training", corpus, stored.values["data"]),
         ("validation", valid, stored.values["valid_data"]),
@@ -166,21 +164,17 @@ def _trainer(
         origin.begin(model, task)
     model.to(choices.device, torch.bfloat16 if choices.precision == "bf16" else torch.float32)
     parameters = sum(p.numel() for p in model.parameters())
-    say(f"{parameters:,} parameters; {len(corpus):,} pairs; {choices.describe()}")
+    say(f"{parameters:,} parameters; {len(corpus):,} {task.unit}; {choices.describe()}")
     return Trainer(run=run, task=task, model=model, train=corpus, valid=valid, choices=choices)
 
 
 def _probe(trainer: Trainer) -> None:
     """Foretell the memory, then try the largest batch; its gradients are thrown away."""
-    examples = trainer.train_corpus.examples
-    sizes = [
-        len(b) * int(examples.sources.lengths[b].max() + examples.targets.lengths[b].max())
-        for b in trainer.plan
-    ]
+    sizes = [trainer.train_corpus.slots(indices) for indices in trainer.plan]
     largest = int(np.argmax(sizes))
     expected = memory.forecast(trainer.model, sizes[largest], trainer.choices.precision)
     memory.check(expected, trainer.config.batch_tokens)
-    batch = examples.batch(trainer.plan[largest])
+    batch = trainer.train_corpus.batch(trainer.plan[largest])
     peak = memory.probe(
         batch,
         lambda b: _ignore(trainer.accumulate([b], b.tokens)),

@@ -1,0 +1,1 @@
+"""What several tasks share; files here are no tasks themselves."""
