@@ -26,7 +26,7 @@ from pydantic import (
     model_validator,
 )
 
-from polyhead import registry
+from polyhead import recipe_text, registry
 from polyhead.errors import PolyheadError, RecipeError, UsageError
 
 
@@ -156,20 +156,24 @@ class Recipe(Section):
 
 
 def load_recipe(
-    source: str | Path | Mapping[str, Any], overrides: list[str] | None = None
+    source: str | Path | Mapping[str, Any],
+    overrides: list[str] | None = None,
+    *,
+    folder: Path | None = None,
 ) -> Recipe:
     """Read a recipe (a path, a shipped name or a mapping), apply `key=value` overrides, check it.
 
-    Raises RecipeError with every problem found.
+    Relative paths start from `folder` (default: the recipe's own). Raises RecipeError with every
+    problem found.
     """
     if isinstance(source, Mapping):
-        raw, folder, where = deepcopy(dict(source)), Path(), "recipe"
+        raw, home, where = deepcopy(dict(source)), Path(), "recipe"
     else:
         path = find_recipe(source)
-        raw, folder, where = _read_yaml(path), path.parent, str(path)
+        raw, home, where = _read_yaml(path), path.parent, str(path)
     for text in overrides or []:
         _override(raw, text)
-    return _check(raw, folder.resolve(), where)
+    return _check(raw, (folder or home).resolve(), where)
 
 
 def shipped_recipes() -> dict[str, Path]:
@@ -197,9 +201,11 @@ def find_recipe(source: str | Path) -> Path:
 
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise RecipeError(str(path), [f"not valid YAML: {error}"]) from None
+        raw = recipe_text.parse(path.read_text(encoding="utf-8"))
+    except UnicodeDecodeError as error:
+        raise RecipeError(str(path), [f"not valid YAML: not UTF-8 text ({error})"]) from None
+    except ValueError as error:
+        raise RecipeError(str(path), [str(error)]) from None
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}") from None
     if not isinstance(raw, dict):
@@ -223,9 +229,9 @@ def _override(raw: dict[str, Any], text: str) -> None:
                 place[part] = {}
             place = place[part]
     try:
-        parsed = yaml.safe_load(value) if value else None
-    except yaml.YAMLError:
-        raise UsageError(f"{text!r}: the value is not valid YAML; put it in quotes") from None
+        parsed = recipe_text.parse(value) if value else None
+    except ValueError as error:
+        raise UsageError(f"{text!r}: {error}; perhaps the value needs quotes") from None
     if isinstance(place, list):
         place[_index(last, place, key)] = parsed
     else:
@@ -288,6 +294,8 @@ def _problems(error: ValidationError, schema: type[BaseModel], prefix: str) -> I
         else:
             message = item["msg"].removeprefix("Value error, ")
             message = message[0].lower() + message[1:]
+            if item["type"] == "string_type" and isinstance(item["input"], bool):
+                message += "; YAML reads no, off, yes and on as true or false: put it in quotes"
             shown = "" if isinstance(item["input"], dict | list) else f" (found {item['input']!r})"
             yield f"{path}: {message}{shown}" if path else message
 
@@ -329,17 +337,47 @@ def _all_paths(schema: type[BaseModel], prefix: str = "") -> Iterator[str]:
             yield from _all_paths(inner, f"{prefix}{name}.")
 
 
-def diff(old: Recipe, new: Recipe) -> list[str]:
-    """Where two recipes differ, a line each: `path: old -> new`."""
-    return list(_diff(old.model_dump(mode="json"), new.model_dump(mode="json"), ""))
+def diff(old: Recipe, new: Recipe) -> dict[str, str]:
+    """Where two recipes differ: `path: old -> new` by path."""
+    found = _diff(old.model_dump(mode="json"), new.model_dump(mode="json"), "")
+    return {path: f"{path}: {before!r} -> {after!r}" for path, before, after in found}
 
 
-def _diff(old: Any, new: Any, path: str) -> Iterator[str]:
+def _diff(old: Any, new: Any, path: str) -> Iterator[tuple[str, Any, Any]]:
+    prefix = f"{path}." if path else ""
     if isinstance(old, dict) and isinstance(new, dict):
         for key in [*old, *(k for k in new if k not in old)]:
-            yield from _diff(old.get(key), new.get(key), f"{path}.{key}" if path else key)
+            yield from _diff(old.get(key), new.get(key), f"{prefix}{key}")
+    elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        for index, (before, after) in enumerate(zip(old, new, strict=True)):
+            yield from _diff(before, after, f"{prefix}{index}")
     elif old != new:
-        yield f"{path}: {old!r} -> {new!r}"
+        yield path, old, new
+
+
+def data_files(recipe: Recipe) -> dict[str, str]:
+    """Every file that a recipe's data section names, by the key that names it."""
+    return dict(_files(recipe.data, "data"))
+
+
+def _files(section: Section, prefix: str) -> Iterator[tuple[str, str]]:
+    for name, field in type(section).model_fields.items():
+        value = getattr(section, name)
+        several = value if isinstance(value, list) else [value]
+        for index, one in enumerate(several):
+            path = f"{prefix}.{name}.{index}" if isinstance(value, list) else f"{prefix}.{name}"
+            if isinstance(one, Section):
+                yield from _files(one, path)
+            elif isinstance(one, str) and _is_path(field.annotation, field.metadata):
+                yield path, one
+
+
+def _is_path(annotation: Any, metadata: list[Any]) -> bool:
+    """Whether a field's type is, or holds, a DataPath."""
+    inner = get_args(annotation)
+    return any(isinstance(m, AfterValidator) and m.func is _resolve for m in metadata) or any(
+        _is_path(one, list(inner)) for one in inner
+    )
 
 
 __all__ = [

@@ -69,3 +69,10 @@ class MissingExtraError(PolyheadError):
             f"{feature} needs the package {package}, which is not installed. "
             f"Install it with: pip install 'polyhead[{extra}]'"
         )
+
+
+class Stopped(KeyboardInterrupt):
+    """SIGTERM or SIGINT came where there was nothing to finish first; says what is there now.
+
+    No error: the command line prints it and exits 0.
+    """

@@ -9,7 +9,7 @@ import json
 import os
 import shutil
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
@@ -147,10 +147,20 @@ def folder_faults(path: Path) -> list[str]:
     return faults
 
 
+_NO_PLACE = (
+    errno.ENOENT,
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.EEXIST,  # a file where a folder is needed
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+)
+
+
 def cannot_write(path: Path, error: OSError) -> RunError:
     """The error for a write the system refused, with the free space when it is a full disk."""
-    elsewhere = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EACCES, errno.EPERM, errno.EROFS)
-    if error.errno in elsewhere:
+    if error.errno in _NO_PLACE:
         missing = "" if path.parent.exists() else f" (there is no folder {path.parent})"
         return RunError(
             f"cannot write {path}: {error.strerror or error}{missing}. "
@@ -174,17 +184,38 @@ def sha256(path: Path) -> str:
 
 def open_bytes(path: Path) -> IO[bytes]:
     """Open a plain or gzip-compressed file for reading bytes; raises DataError if it cannot."""
+    if fault := _fault(path):
+        raise DataError(fault)
     try:
         file = path.open("rb")
-    except IsADirectoryError:
-        raise DataError(f"{path} is a folder; a file is needed") from None
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file{_neighbour(path)}") from None
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror}") from None
-    magic = file.read(2)
-    file.seek(0)
-    return gzip.open(file, "rb") if magic == b"\x1f\x8b" else file  # type: ignore[return-value]
+    packed = file.peek(2)[:2] == b"\x1f\x8b"  # a look ahead, because a pipe cannot go back
+    return gzip.open(file, "rb") if packed else file  # type: ignore[return-value]
+
+
+def check_all_there(named: Iterable[tuple[str, str]], advice: str = "") -> None:
+    """Look for files by (what names them, path) without reading them.
+
+    Raises DataError that lists all that cannot be read, and ends with the advice.
+    """
+    faults = [f"{name}: {fault}" for name, path in named if (fault := _fault(Path(path)))]
+    if faults:
+        count = "a file" if len(faults) == 1 else f"{len(faults)} files"
+        lines = [f"{count} of the recipe cannot be read:", *faults]
+        raise DataError("\n  ".join(lines) + (f"\n{advice}" if advice else ""))
+
+
+def _fault(path: Path) -> str | None:
+    """Why a file cannot be read, as far as that shows without opening it."""
+    try:
+        if path.is_dir():
+            return f"{path} is a folder; a file is needed"
+        if not path.exists():
+            return f"{path}: no such file{_neighbour(path)}"
+    except OSError as error:
+        return f"cannot read {path}: {error.strerror}"
+    return None if os.access(path, os.R_OK) else f"cannot read {path}: Permission denied"
 
 
 def _neighbour(path: Path) -> str:

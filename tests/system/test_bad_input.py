@@ -217,6 +217,33 @@ def test_a_fault_in_the_data_is_told_with_its_place_before_training_begins(
     assert not (tmp_path / "run").exists()
 
 
+def test_all_missing_files_and_an_impossible_place_are_told_before_anything_is_read(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("polyhead.training.start.read_pairs", None)
+    recipe = write_recipe(
+        tmp_path / "recipe.yaml",
+        corpus,
+        data={
+            "valid": {"source": str(corpus / "vlaid.ko"), "target": str(corpus)},
+            "test": {"source": str(tmp_path / "no" / "test.ko"), "target": str(corpus / "test.en")},
+        },
+    )
+    check_told(
+        inside("train", recipe, "--out", tmp_path / "run"),
+        1,
+        "3 files of the recipe cannot be read:",
+        f"data.valid.source: {corpus}/vlaid.ko: no such file; did you mean {corpus}/valid.ko?",
+        f"data.valid.target: {corpus} is a folder; a file is needed",
+        f"data.test.source: {tmp_path}/no/test.ko: no such file (its folder {tmp_path}/no does",
+    )
+    recipe = write_recipe(tmp_path / "recipe.yaml", corpus)
+    for place in (recipe / "run", Path("/proc/run")):
+        told = inside("train", recipe, "--out", place)
+        check_told(told, 1, "cannot write", place.parent, "choose another place")
+    assert list(tmp_path.iterdir()) == [recipe]
+
+
 def test_a_recipe_without_test_data_trains_and_says_so_when_it_is_wanted(
     corpus: Path, tmp_path: Path
 ) -> None:
@@ -272,7 +299,7 @@ def remove(name: str) -> Damage:
         (set_text("run.json", "garbage"), ("run.json is damaged",)),
         (set_text("run.json", "[]"), ("run.json is damaged", "a JSON object is needed")),
         (set_text("run.json", '{"format_version": 1}'), ("run.json is damaged", "no ", "task")),
-        (remove("run.json"), ("not a run folder", "no run.json")),
+        (remove("run.json"), ("run.json is missing", "damaged")),
         (remove("recipe.yaml"), ("recipe.yaml is missing", "damaged")),
         (cut("model.safetensors", 5000), ("model.safetensors is damaged",)),
         (cut("model.safetensors", 0), ("model.safetensors is damaged",)),
@@ -286,6 +313,16 @@ def test_a_damaged_or_newer_run_folder_is_named(
 ) -> None:
     damage(copy)
     check_told(inside("translate", copy, stdin=b"a\n"), 1, copy, *phrases)
+
+
+def test_a_folder_that_is_no_run_is_wrong_use_like_one_that_is_not_there(
+    trained: Path, tmp_path: Path
+) -> None:
+    check_told(inside("translate", tmp_path / "no", stdin=b"a\n"), 2, "no run folder")
+    told = inside("translate", tmp_path, stdin=b"a\n")
+    check_told(told, 2, "not a run folder: it has no run.json")
+    told = inside("translate", trained.parent, stdin=b"a\n")
+    check_told(told, 2, "not a run folder", f"Did you mean {trained}?")
 
 
 def test_weights_of_another_shape_are_listed(copy: Path) -> None:

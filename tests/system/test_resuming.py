@@ -314,9 +314,44 @@ def test_changed_data_is_refused_and_nothing_is_lost(
     assert (dict(tensors_of(stopped)), journal(stopped)) == before
 
 
+def test_data_that_moved_is_found_where_one_says_and_only_if_it_is_the_same(
+    recipe: Path, whole: Path, stopped: Path, tmp_path: Path
+) -> None:
+    shutil.rmtree(stopped / "checkpoints" / LAST)
+    new = tmp_path / "new"
+    new.mkdir()
+    moved = []
+    for part, key in (("train", "data.train.0"), ("valid", "data.valid")):
+        for side, end in (("source", "ko"), ("target", "en")):
+            shutil.copy(recipe.parent / f"{part}.{end}", new)
+            moved.append(f"{key}.{side}={new / part}.{end}")
+    text = (new / "valid.en").read_text(encoding="utf-8")
+    (new / "valid.en").write_text(text.replace("the", "this", 1), encoding="utf-8")
+    told = inside("train", "--resume", stopped, *moved)
+    check_told(told, 1, "the validation data has changed")
+    (new / "valid.en").write_text(text, encoding="utf-8")
+    told = inside("train", "--resume", stopped, *moved, "seed=4")
+    check_told(told, 1, "seed: 3 -> 4", "Only the places of data files may change")
+    assert "data.train" not in told.err
+    outcome = inside("train", "--resume", stopped, *moved)
+    assert outcome.code == 0
+    assert "the data has moved, and is the same" in outcome.err
+    check_same(stopped, whole)
+    assert str(new / "train.ko") in (stopped / "recipe.yaml").read_text(encoding="utf-8")
+
+
+def test_every_missing_file_of_a_run_is_named_at_once_with_what_to_do(
+    recipe: Path, stopped: Path, tmp_path: Path
+) -> None:
+    gone = [f"data.{key}.source={tmp_path / 'gone.ko'}" for key in ("train.0", "valid")]
+    told = inside("train", "--resume", stopped, *gone)
+    check_told(told, 1, "2 files of the recipe", "data.train.0.source: ", "data.valid.source: ")
+    assert f"polyhead train --resume {stopped} data.valid.source=NEW" in told.err
+
+
 def test_resume_wants_a_run_and_nothing_else(recipe: Path, whole: Path, tmp_path: Path) -> None:
     check_told(inside("train", "--resume", tmp_path / "no"), 2, "no run folder", "polyhead train")
-    check_told(inside("train", "--resume", recipe.parent), 1, "not a run folder", "no run.json")
+    check_told(inside("train", "--resume", recipe.parent), 2, "not a run folder", "no run.json")
     check_told(inside("train", recipe, "--resume", whole), 2, "--resume takes a run folder")
     out = ("--out", tmp_path / "x")
     check_told(inside("train", "--resume", whole, *out), 2, "--out does not go with it")

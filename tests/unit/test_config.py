@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from polyhead import registry
+from polyhead import recipe_text, registry
 from polyhead.config import Recipe, diff, find_recipe, load_recipe, shipped_recipes
 from polyhead.errors import RecipeError, UsageError
 
@@ -154,6 +154,33 @@ def test_a_file_that_is_no_mapping_is_told(tmp_path: Path, content: str) -> None
     assert found.startswith(("not valid YAML", "a recipe is a mapping"))
 
 
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("name: a\nseed: 1\nname: b\n", "the key 'name' stands twice, in line 1 and in line 3"),
+        ("data:\n  train:\n  - {file: a, weight: 1, file: b}\n", "'file' stands twice, in line 3"),
+        ("name: a\ntraining:\n\tclip: 1\n", "line 3 has a tab where YAML allows only spaces"),
+        ("name: a\nmodel: {kind: [x}\n", "line 2, column 17"),
+    ],
+)
+def test_a_fault_of_yaml_is_told_with_its_line(tmp_path: Path, content: str, told: str) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(content)
+    (found,) = problems(path)
+    assert told in found
+
+
+def test_a_mapping_may_override_what_it_merges() -> None:
+    text = "base: &b {lr: 1, kind: adam}\nown: {<<: *b, lr: 2}\n"
+    assert recipe_text.parse(text)["own"] == {"lr": 2, "kind": "adam"}
+
+
+def test_a_word_that_yaml_takes_for_true_or_false_is_told_as_such() -> None:
+    (found,) = problems(raw(), "data.source_language=no")
+    assert "data.source_language: " in found
+    assert "put it in quotes (found False)" in found
+
+
 def test_a_recipe_that_is_nowhere_has_a_nearest_shipped_name(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -286,7 +313,7 @@ def test_a_resolved_recipe_means_the_same_anywhere(tmp_path: Path) -> None:
     path.write_text(recipe.as_yaml(), encoding="utf-8")
     again = load_recipe(path)
     assert again == recipe
-    assert diff(recipe, again) == []
+    assert diff(recipe, again) == {}
     assert again.as_yaml() == recipe.as_yaml()
     assert "원문" in recipe.as_yaml()
     assert load_recipe(recipe.model_dump(mode="json")) == recipe
@@ -295,7 +322,7 @@ def test_a_resolved_recipe_means_the_same_anywhere(tmp_path: Path) -> None:
 def test_a_difference_names_path_and_both_values() -> None:
     old = load_recipe(raw())
     new = load_recipe(raw(), ["training.max_steps=20", "model.dropout=0.2", "data.train.weight=2"])
-    lines = diff(old, new)
+    lines = list(diff(old, new).values())
     assert "training.max_steps: 10 -> 20" in lines
     assert "model.dropout: 0.3 -> 0.2" in lines
     assert len(lines) == 3

@@ -166,7 +166,7 @@ def test_a_csv_row_of_another_width_is_told_with_its_line(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("name", ["a.jsonl", "a.jsonl.gz", "a.ndjson"])
 def test_json_lines_are_read_by_key(tmp_path: Path, name: str) -> None:
-    rows = [{"ko": "안녕", "en": "hi\u2028there", "n": 1}, {"en": None, "ko": 3}]
+    rows = [{"ko": "안녕", "en": "hi\u2028there", "n": 1}, {"en": "", "ko": "3"}]
     put(tmp_path, name, "\n\n".join(json.dumps(r, ensure_ascii=False) for r in rows) + "\n")
     pairs = table(tmp_path, name)
     assert both(pairs) == [("안녕", "hi\u2028there"), ("3", "")]
@@ -179,6 +179,9 @@ def test_json_lines_are_read_by_key(tmp_path: Path, name: str) -> None:
         ('{"ko": ', "line 2: not valid JSON"),
         ("[1, 2]", "line 2: a JSON object is needed"),
         ('{"ko": "둘", "eng": "two"}', "line 2: no column 'en'; .*did you mean 'eng'"),
+        ('{"ko": 3, "en": "three"}', "line 2, column 'ko': 3 is no text; a string"),
+        ('{"ko": "둘", "en": null}', "line 2, column 'en': null is no text"),
+        ('{"ko": "둘", "en": ["두", "개"]}', "column 'en': .* is no text"),
     ],
 )
 def test_a_faulty_json_line_is_told_with_its_number(
@@ -202,6 +205,24 @@ def test_a_missing_column_is_told_with_those_there_are(
     assert "no column '번역문'" in text
     assert "there are '번역', 'english'" in text
     assert "did you mean '번역'?" in text
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.tsv", "", r"a\.tsv is empty, or its first line is; it must name the columns"),
+        ("a.csv", "", r"a\.csv is empty, or its first line is"),
+        ("a.jsonl", "\n", r"a\.jsonl has no rows"),
+        ("a.tsv", "ko\ten\n", r"a\.tsv has no rows"),
+        ("a.csv.gz", "ko,en\n", r"a\.csv\.gz has no rows"),
+    ],
+)
+def test_a_table_without_rows_is_told(
+    tmp_path: Path, name: str, content: str, message: str
+) -> None:
+    put(tmp_path, name, content)
+    with pytest.raises(DataError, match=message):
+        table(tmp_path, name)
 
 
 def test_a_table_of_another_ending_is_refused(tmp_path: Path) -> None:

@@ -323,6 +323,8 @@ def test_a_corpus_of_nothing_is_refused() -> None:
         generate(pairs=0)
     with pytest.raises(ValueError, match="more than half"):
         splits(pairs=100, valid=40, test=40)
+    with pytest.raises(ValueError, match=r"of 200 pairs only \d+ in .*; 50 \+ 50 were asked for"):
+        splits(pairs=200, valid=50, test=50)
 
 
 @whole_corpus

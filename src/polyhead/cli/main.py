@@ -14,13 +14,14 @@ import cyclopts
 from rich.console import Console
 
 from polyhead import __version__, machine
-from polyhead.errors import PolyheadError
+from polyhead.errors import PolyheadError, Stopped
 
 app = cyclopts.App(
     name="polyhead",
     help="One attention, many models: train, evaluate, look inside.",
     version=__version__,
     help_format="markdown",
+    suppress_keyboard_interrupt=False,  # how a command ends is said below
 )
 for command, module, summary in (
     ("quickstart", "quickstart", "Train, score and look inside a translator in five minutes."),
@@ -66,6 +67,8 @@ def main(arguments: list[str] | None = None) -> None:
         stderr.print(f"polyhead: {error}", markup=False, soft_wrap=True)
         _drop_output()
         sys.exit(1)
+    except Stopped as stopped:
+        stderr.print(f"polyhead: {stopped}", markup=False, soft_wrap=True)
     except KeyboardInterrupt:
         stderr.print("polyhead: stopped")
         sys.exit(1)

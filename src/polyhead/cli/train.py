@@ -9,6 +9,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from polyhead.errors import UsageError
+from polyhead.training.signals import stop_at_once
 
 Json = Annotated[bool, Parameter(name="--json", negative="", help="print one JSON object")]
 
@@ -26,7 +27,8 @@ def train(
     recipe
         a recipe's file, or the name of a shipped one (`polyhead recipes`)
     overrides
-        key=value changes with dotted keys, for example training.max_steps=100
+        key=value changes with dotted keys, for example training.max_steps=100; with --resume only
+        the places of data files may change (data.valid.source=NEW)
     out
         the run folder to make (default: runs/NAME); an existing one is refused
     resume
@@ -38,15 +40,17 @@ def train(
             raise UsageError("--resume takes a run folder and no recipe: the run holds its own")
         if out is not None:
             raise UsageError("--resume goes on in the same folder; --out does not go with it")
-        from polyhead.training.start import resume as go_on
+        with stop_at_once(lambda: f"{resume} is as it was"):
+            from polyhead.training.start import resume as go_on
 
-        go_on(resume, given)
+            go_on(resume, given)
         return
     if recipe is None:
         raise UsageError("say which recipe to train (`polyhead recipes` lists the shipped ones)")
-    from polyhead import api
+    with stop_at_once(lambda: "training had not begun"):  # loading torch takes its time
+        from polyhead import api
 
-    api.train(recipe, out, list(overrides))
+        api.train(recipe, out, list(overrides))
 
 
 def extend(run: Path, *, steps: int) -> None:

@@ -104,7 +104,7 @@ def _read_table(spec: PairSource, report: Report) -> Pairs:
     columns = [str(spec.source_column), str(spec.target_column)]
     if spec.group_column:
         columns.append(spec.group_column)
-    for line, (source, target, *group) in read_rows(spec, columns, report):
+    for line, (source, target, *group) in read_rows(spec, columns, report, texts=2):
         pairs.sources.append(source)
         pairs.targets.append(target)
         pairs.lines.append(line)

@@ -72,13 +72,15 @@ class TableSource(Section):
 
 
 def read_rows(
-    table: TableSource, columns: Sequence[str], report: Report = stop
+    table: TableSource, columns: Sequence[str], report: Report = stop, *, texts: int = 0
 ) -> Iterator[tuple[int, tuple[str, ...]]]:
     """(line or row, the texts of these columns) of every row that passes `where`.
 
     Places count as the user sees them: lines of a text file, rows of a spreadsheet with its header
     as row 1, rows of Parquet and hub sets from 1. A column inside another is named `outer.inner`.
-    Raises DataError where the table cannot be read, has no such column, or no row passes `where`.
+    Of the columns the first `texts` are to be learned from: in JSON, a number or null there is a
+    fault. Raises DataError where the table cannot be read, has no such column or no row, or no row
+    passes `where`.
     Faults of single rows go to `report`; if that returns, the row is left out.
     """
     where = {
@@ -88,7 +90,8 @@ def read_rows(
     wanted = [*columns, *where]
     seen: dict[str, set[str]] = {column: set() for column in where}
     passed = False
-    for place, raw in _cells(table, wanted, report):
+    place = 0
+    for place, raw in _cells(table, wanted, report, texts):
         try:
             cells = tuple(map(as_text, raw))
         except TypeError:
@@ -102,6 +105,8 @@ def read_rows(
         if all(cell in allowed for cell, allowed in zip(filters, where.values(), strict=True)):
             passed = True
             yield place, cells[: len(columns)]
+    if place == 0:
+        raise DataError(f"{table.label} has no rows: there is nothing in it to read")
     if where and not passed:
         found = "; ".join(f"{c} has {', '.join(sorted(v)) or 'no values'}" for c, v in seen.items())
         raise DataError(f"{table.label}: no row passes where {table.where}. Found: {found}")
@@ -126,7 +131,7 @@ def _ending(path: Path) -> str:
     return next((s.lower() for s in reversed(path.suffixes) if s != ".gz"), "")
 
 
-def _cells(table: TableSource, wanted: list[str], report: Report) -> Cells:
+def _cells(table: TableSource, wanted: list[str], report: Report, texts: int) -> Cells:
     """(place, wanted cells) of every row; blank lines and rows are not rows."""
     if table.hub is not None:
         from polyhead.data.arrow import hub_cells
@@ -135,7 +140,7 @@ def _cells(table: TableSource, wanted: list[str], report: Report) -> Cells:
     path = Path(str(table.file))
     ending = _ending(path)
     if ending in (".jsonl", ".ndjson"):
-        return _json_cells(path, wanted, report)
+        return _json_cells(path, wanted, report, texts)
     if ending in (".tsv", ".tab", ".txt"):
         return _tab_cells(path, wanted, report)
     if ending == ".csv":
@@ -154,7 +159,7 @@ def _cells(table: TableSource, wanted: list[str], report: Report) -> Cells:
 
 def _tab_cells(path: Path, wanted: list[str], report: Report) -> Cells:
     lines = read_lines(path, report)
-    header = next(lines, "").split("\t")
+    header = _header(path, next(lines, "").split("\t"))
     picks = check_columns(str(path), header, wanted)
     for number, line in enumerate(lines, start=2):
         if line:
@@ -165,10 +170,18 @@ def _tab_cells(path: Path, wanted: list[str], report: Report) -> Cells:
                 report(_width(path, number, cells, header))
 
 
+def _header(path: Path, cells: list[str]) -> list[str]:
+    if not any(cells):
+        raise DataError(
+            f"{path} is empty, or its first line is; that line must name the columns"
+        )
+    return cells
+
+
 def _csv_cells(path: Path, wanted: list[str], report: Report) -> Cells:
     reader = csv.reader((f"{line}\n" for line in read_lines(path, report)), strict=True)
     try:
-        header = next(reader, [])
+        header = _header(path, next(reader, []))
         picks = check_columns(str(path), header, wanted)
         first = reader.line_num + 1  # a record may span lines: its first is told
         for cells in reader:
@@ -187,7 +200,7 @@ def _width(path: Path, number: int, cells: Iterable[str], header: list[str]) -> 
     return DataFault("bad_row", str(path), number, message)
 
 
-def _json_cells(path: Path, wanted: list[str], report: Report) -> Cells:
+def _json_cells(path: Path, wanted: list[str], report: Report, texts: int) -> Cells:
     for number, line in enumerate(read_lines(path, report), start=1):
         if not line.strip():
             continue
@@ -201,7 +214,18 @@ def _json_cells(path: Path, wanted: list[str], report: Report) -> Cells:
             report(DataFault("bad_row", str(path), number, message))
             continue
         try:
-            yield number, [nested(row, column) for column in wanted]
+            cells = [nested(row, column) for column in wanted]
         except KeyError as missing:
             message = str(missing.args[0])
             report(DataFault("bad_row", str(path), number, message))
+            continue
+        wrong = next((i for i in range(texts) if isinstance(cells[i], _NO_TEXT)), None)
+        if wrong is None:
+            yield number, cells
+        else:
+            shown = json.dumps(cells[wrong])
+            message = f"column {wanted[wrong]!r} holds {shown}, which is no text; put it in quotes"
+            report(DataFault("bad_row", str(path), number, message))
+
+
+_NO_TEXT = (int, float, type(None))  # what has an inner structure is told for every kind of table

@@ -20,6 +20,7 @@ from polyhead import __version__, config, registry
 from polyhead.config import Recipe
 from polyhead.errors import RunError, UsageError
 from polyhead.files import new_folder, write_atomically, write_json, write_text
+from polyhead.runs import lock
 
 FORMAT_VERSION = 1
 REQUIRED = ("format_version", "polyhead_version", "task", "model", "step", "epoch", "complete")
@@ -34,7 +35,10 @@ class Run:
 
     @classmethod
     def open(cls, path: str | Path) -> Run:
-        """Check and open a run folder; raises RunError with what is wrong and what to do."""
+        """Check and open a run folder.
+
+        Raises UsageError where there is none, RunError with what is wrong with it.
+        """
         path = Path(path)
         if path.is_file():
             raise UsageError(f"{path} is a file; a run folder is needed, as `train` leaves one")
@@ -104,9 +108,12 @@ def _read_info(path: Path) -> dict[str, Any]:
     try:
         info = json.loads((path / "run.json").read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise RunError(
+        if (path / "checkpoints").is_dir() or (path / "model.safetensors").is_file():
+            raise RunError(f"{path}/run.json is missing: the run folder is damaged") from None
+        hint = f" Did you mean {path / 'run'}?" if is_run(path / "run") else ""
+        raise UsageError(
             f"{path} is not a run folder: it has no run.json. A run folder is what "
-            "`polyhead train` leaves (see its --out)."
+            f"`polyhead train` leaves (see its --out).{hint}"
         ) from None
     except (OSError, ValueError) as error:
         raise RunError(f"{path}/run.json is damaged: {error}") from None
@@ -119,9 +126,14 @@ def _read_info(path: Path) -> dict[str, Any]:
 
 def check_free(path: Path) -> None:
     """Raise UsageError where something stands already in the place of a new run."""
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+    if path.exists() and not (path.is_dir() and _is_empty(path)):
         resume = f" `polyhead train --resume {path}` goes on with it;" if is_run(path) else ""
         raise UsageError(f"{path} exists already.{resume} --out names another place.")
+
+
+def _is_empty(folder: Path) -> bool:
+    """Whether nothing stands there but the lock of one who is making, or was making, a run."""
+    return all(file.name == lock.NAME for file in folder.iterdir())
 
 
 def create(path: Path, recipe: Recipe, fill: Callable[[Path], None], **info: Any) -> Run:

@@ -307,11 +307,14 @@ class Translation:
 
     def validate(self, model: nn.Module, corpus: Corpus) -> dict[str, float]:
         """BLEU and chrF of greedy translations of (the first 2,000 of) a corpus."""
-        options = Options(beam=1, alpha=0.0)
+        options = self._greedy()
         hypotheses = self.translate(model, corpus, options, VALIDATION_SENTENCES)
         references = corpus.texts()[1][: len(hypotheses)]
         scores = self.scores(hypotheses, references)
         return {name: entry["score"] for name, entry in scores.items()}
+
+    def _greedy(self) -> Options:
+        return Options(beam=1, alpha=0.0, max_length=self.recipe.decoding.max_length)
 
     def scores(
         self, hypotheses: list[str], references: list[str], **options: Any
@@ -323,7 +326,7 @@ class Translation:
     def sample(self, model: nn.Module, corpus: Corpus, index: int) -> str:
         """One source, its reference and the model's translation, to look at."""
         one = Ragged([corpus.examples.sources[index % len(corpus)].tolist()])
-        found = translate_ids(model, [one[0]], self.target_tokenizer, Options(beam=1, alpha=0.0))
+        found = translate_ids(model, [one[0]], self.target_tokenizer, self._greedy())
         sources, targets = corpus.texts()
         text = self.target_tokenizer.decode(found[0][0].tokens if found[0] else [])
         place = index % len(corpus)

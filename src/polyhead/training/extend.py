@@ -10,7 +10,7 @@ from polyhead.files import write_text
 from polyhead.runs.folder import Run
 from polyhead.training.progress import say
 from polyhead.training.schedule import factor
-from polyhead.training.start import check_same, go_on, newest, until
+from polyhead.training.start import check_same, go_on, going_on, newest, until
 
 
 def extend(path: Path, steps: int) -> Run:
@@ -19,8 +19,13 @@ def extend(path: Path, steps: int) -> Run:
     That step becomes the only end: max_minutes and max_epochs are dropped, and early stopping
     begins to wait anew. Raises UsageError where the run is there already.
     """
-    run = Run.open(path)
-    stored = newest(run)
+    Run.open(path)
+    with going_on(path):
+        return _extend(Run.open(path), steps)
+
+
+def _extend(run: Run, steps: int) -> Run:
+    path, stored = run.path, newest(run)
     if steps <= stored.step:
         raise UsageError(
             f"--steps {steps}: {path} has reached step {stored.step:,} already. --steps is the "

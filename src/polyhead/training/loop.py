@@ -40,6 +40,7 @@ class Trainer:
     ):
         self.run, self.task, self.model = run, task, model
         self.train_corpus, self.valid_corpus = train, valid
+        self.fingerprints = {"data": train.fingerprint(), "valid_data": valid.fingerprint()}
         self.config = run.recipe.training
         self.choices = choices
         self.optimiser = Optimiser(model, self.config.optimizer, self.config.clip)
@@ -204,9 +205,8 @@ class Trainer:
         }
         values: dict[str, Any] = self.course.as_dict() | {
             "choices": self.choices.as_dict(),
-            "data": self.train_corpus.fingerprint(),
-            "valid_data": self.valid_corpus.fingerprint(),
             "recipe": self.run.recipe.model_dump(mode="json"),
+            **self.fingerprints,  # of data that does not change: hashed once
         }
         return Checkpoint(self.course.step, tensors, values)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -15,24 +17,45 @@ from polyhead import config, machine, registry
 from polyhead.attention.evaluations import use_explicit_below
 from polyhead.config import Recipe
 from polyhead.errors import RunError, TrainingError
+from polyhead.files import check_all_there, write_text
 from polyhead.machine import Choices
 from polyhead.runs import folder
 from polyhead.runs.card import write_card
 from polyhead.runs.checkpoints import Checkpoint, Checkpoints
 from polyhead.runs.folder import Run
+from polyhead.runs.lock import only_writer
 from polyhead.training import journal, memory
 from polyhead.training.loop import Trainer
 from polyhead.training.origin import Origin, origin_of
 from polyhead.training.progress import say
+from polyhead.training.signals import stop_at_once
 
 
 def train(recipe: Recipe, out: Path) -> Run:
-    """Train a recipe into a new run folder; returns the run, complete or stopped by a signal."""
+    """Train a recipe into a new run folder; returns the run, complete or stopped by a signal.
+
+    Raises Stopped where a signal comes before the first step.
+    """
     folder.check_free(out)
     origin = origin_of(recipe)
     if origin is not None:
         recipe = origin.recipe
     choices = _choose(recipe)
+    check_all_there(config.data_files(recipe).items())
+    with stop_at_once(lambda: _left_at(out)), only_writer(out) as inside:
+        trainer = _begin(recipe, out, choices, origin)
+        with nullcontext() if inside else only_writer(out):  # now there is a folder to lock
+            return _go(trainer)
+
+
+def _left_at(out: Path) -> str:
+    if not folder.is_run(out):
+        return f"training had not begun, and {out} was not made"
+    return f"what was saved is in {out}. Go on with: polyhead train --resume {out}"
+
+
+def _begin(recipe: Recipe, out: Path, choices: Choices, origin: Origin | None) -> Trainer:
+    """Read the data, train the tokenizers, try the largest batch, and make the run folder."""
     kind = registry.find("tasks", recipe.task)
     read = kind.Task.read_training(recipe, say)
     if origin is not None and origin.keeps_vocabulary:
@@ -53,24 +76,38 @@ def train(recipe: Recipe, out: Path) -> Run:
     notes = {"choices": choices.as_dict(), "data": task.describe(corpus)}
     notes |= origin.notes() if origin is not None else {}
     folder.create(out, recipe, begin, **notes)
-    return _go(trainer)
+    return trainer
 
 
 def resume(path: Path, overrides: list[str]) -> Run:
-    """Go on with a run exactly where its newest whole checkpoint stands."""
-    run = Run.open(path)
-    stored = newest(run)
-    saved = config.load_recipe(stored.values["recipe"])
-    if extensions := run.info.get("extended"):
-        saved = until(saved, extensions[-1]["to_step"])
-    check_same(path, saved, config.load_recipe(path / "recipe.yaml", overrides))
-    if run.info.get("complete"):
-        raise RunError(
-            f"{path} is complete: it stopped at step {run.info['step']:,} because of "
-            f"{run.info['stopped_because']}. There is nothing to resume; "
-            f"`polyhead extend {path} --steps N` trains it further, up to step N."
-        )
-    return go_on(run, stored)
+    """Go on with a run exactly where its newest whole checkpoint stands.
+
+    Overrides may say where the data files are now, and nothing else. Raises Stopped where a signal
+    comes before the first step.
+    """
+    Run.open(path)
+    with going_on(path):
+        run = Run.open(path)
+        stored = newest(run)
+        saved = config.load_recipe(stored.values["recipe"])
+        if extensions := run.info.get("extended"):
+            saved = until(saved, extensions[-1]["to_step"])
+        wanted = config.load_recipe(path / "recipe.yaml", overrides, folder=Path())
+        check_same(path, saved, wanted)
+        if run.info.get("complete"):
+            raise RunError(
+                f"{path} is complete: it stopped at step {run.info['step']:,} because of "
+                f"{run.info['stopped_because']}. There is nothing to resume; "
+                f"`polyhead extend {path} --steps N` trains it further, up to step N."
+            )
+        return go_on(Run(path, wanted), stored)
+
+
+@contextmanager
+def going_on(path: Path) -> Iterator[None]:
+    """Nobody else writes into the run meanwhile, and a signal before the first step is no crash."""
+    with stop_at_once(lambda: _left_at(path)), only_writer(path):
+        yield
 
 
 def newest(run: Run) -> Checkpoint:
@@ -80,13 +117,15 @@ def newest(run: Run) -> Checkpoint:
 
 
 def check_same(path: Path, saved: Recipe, wanted: Recipe) -> None:
-    """Raise RunError where going on would not be the same training."""
-    if changes := config.diff(saved, wanted):
+    """Raise RunError where going on would not be the same training; data files may have moved."""
+    places = config.data_files(wanted)
+    changes = [line for key, line in config.diff(saved, wanted).items() if key not in places]
+    if changes:
         raise RunError(
             f"{path} would resume with another recipe than it was trained with:\n  "
             + "\n  ".join(changes)
             + "\nResuming goes on with exactly the same training; undo the changes, or start a "
-            "new run with `polyhead train`."
+            "new run with `polyhead train`. Only the places of data files may change."
         )
 
 
@@ -99,6 +138,10 @@ def until(recipe: Recipe, step: int) -> Recipe:
 def go_on(run: Run, stored: Checkpoint) -> Run:
     """Train from a checkpoint to the recipe's end; raises RunError where the data has changed."""
     path = run.path
+    check_all_there(
+        config.data_files(run.recipe).items(),
+        f"Where they have moved, say so: polyhead train --resume {path} data.valid.source=NEW",
+    )
     choices = _choices_again(stored.values["choices"])
     task = registry.find("tasks", run.recipe.task).Task.load(run.recipe, path)
     read = task.read_training(run.recipe, _ignore)
@@ -112,6 +155,9 @@ def go_on(run: Run, stored: Checkpoint) -> Run:
                 f"the {part} data has changed since {path} was begun (its fingerprint differs), so "
                 "an exact resume is impossible. Put the old files back, or start a new run."
             )
+    if run.recipe != Run.open(path).recipe:
+        write_text(path / "recipe.yaml", run.recipe.as_yaml())
+        say("the data has moved, and is the same: its fingerprint matches")
     journal.forget_after(path / "metrics.jsonl", stored.step)
     run.clear_leftovers()
     trainer = _trainer(run, task, corpus, valid, choices)

@@ -116,7 +116,7 @@ def splits(
     """Returns train, valid and test; held-out pairs are new sentences of words train has seen.
 
     The held-out parts are balanced over the domains. Raises ValueError where they would not leave
-    as many pairs for training.
+    as many pairs for training, or where so few pairs do not have that many to hold out.
     """
     if valid < 0 or test < 0 or (valid + test) * 2 > pairs:
         raise ValueError(
@@ -139,4 +139,10 @@ def splits(
         if name != "train":
             wanted[name, pair.domain] -= 1
         parts[name].append(pair)
+    if short := sum(wanted.values()):
+        found = valid + test - short
+        raise ValueError(
+            f"of {pairs} pairs only {found} in the right domains are made of words frequent enough "
+            f"to be held out; {valid} + {test} were asked for: ask for more pairs, or hold out less"
+        )
     return parts
