@@ -33,7 +33,8 @@ def write_tsv(path: Path, rows: list[dict[str, Any]]) -> None:
 
 
 def write_jsonl(path: Path, rows: list[dict[str, Any]]) -> None:
-    path.write_text("".join(json.dumps(r) + "\n" for r in rows), encoding="utf-8")
+    told = [{k: "" if v is None else v for k, v in row.items()} for row in rows]  # null is no text
+    path.write_text("".join(json.dumps(r) + "\n" for r in told), encoding="utf-8")
 
 
 def write_xlsx(path: Path, rows: list[dict[str, Any]], sheet: str = "Sheet") -> None:

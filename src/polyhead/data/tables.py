@@ -172,9 +172,7 @@ def _tab_cells(path: Path, wanted: list[str], report: Report) -> Cells:
 
 def _header(path: Path, cells: list[str]) -> list[str]:
     if not any(cells):
-        raise DataError(
-            f"{path} is empty, or its first line is; that line must name the columns"
-        )
+        raise DataError(f"{path} is empty, or its first line is; that line must name the columns")
     return cells
 
 
