@@ -187,6 +187,6 @@ def test_finetune_wants_a_run_with_weights_and_a_place(
 ) -> None:
     check_told(inside("finetune", recipe), 2, "--from")
     check_told(inside("finetune", recipe, "--from", tmp_path / "no"), 2, "no run folder")
-    check_told(inside("finetune", recipe, "--from", recipe.parent), 1, "not a run folder")
+    check_told(inside("finetune", recipe, "--from", recipe.parent), 2, "not a run folder")
     outcome = inside("finetune", recipe, "--from", origin, "--out", origin)
     check_told(outcome, 2, f"{origin} exists already")

@@ -67,9 +67,10 @@ def extend(run: Path, *, steps: int) -> None:
     steps
         the step to train to, counted from the run's beginning; it becomes the only end
     """
-    from polyhead.training.extend import extend as go_on
+    with stop_at_once(lambda: f"{run} is as it was"):
+        from polyhead.training.extend import extend as go_on
 
-    go_on(run, steps)
+        go_on(run, steps)
 
 
 def finetune(
@@ -95,10 +96,11 @@ def finetune(
     out
         the run folder to make (default: runs/NAME); an existing one is refused
     """
-    from polyhead import api
-
     origin = f"model.from={json.dumps(str(from_.absolute()), ensure_ascii=False)}"
-    api.train(recipe, out, [*overrides, origin])
+    with stop_at_once(lambda: "training had not begun"):
+        from polyhead import api
+
+        api.train(recipe, out, [*overrides, origin])
 
 
 def verify_resume(recipe: str, *overrides: str, steps: int = 30, json_: Json = False) -> None:
