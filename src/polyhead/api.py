@@ -344,7 +344,7 @@ class Translator:
             spec = PairSource.model_validate(
                 {"source": str(source), "target": str(reference)}, context={"folder": Path()}
             )
-            corpus, split = self.task.read_source(spec, say), "files"
+            corpus, split = self.task.read_sources([spec], say), "files"
         else:
             corpus = self.task.read(split, say)
         name = str(self.run.path)

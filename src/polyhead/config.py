@@ -265,15 +265,16 @@ def _check(raw: dict[str, Any], folder: Path, where: str) -> Recipe:
             problems.append(f"{'model.kind' if key == 'model' else 'task'}: {error}")
             raw[key] = Section()
             continue
+        given = raw.get(key, {})
         try:
-            raw[key] = section.model_validate(raw.get(key, {}), context=context)
+            raw[key] = section.model_validate(given, context=context)
         except ValidationError as error:
-            problems += _problems(error, section, key)
+            problems += _problems(error, section, key, given)
             raw[key] = Section()
     try:
         recipe = Recipe.model_validate(raw, context=context)
     except ValidationError as error:
-        problems += _problems(error, Recipe, "")
+        problems += _problems(error, Recipe, "", raw)
     if problems:
         raise RecipeError(where, problems)
     return recipe
@@ -283,9 +284,11 @@ def _kind(model: Any) -> str | None:
     return model.get("kind") if isinstance(model, dict) else None
 
 
-def _problems(error: ValidationError, schema: type[BaseModel], prefix: str) -> Iterator[str]:
+def _problems(
+    error: ValidationError, schema: type[BaseModel], prefix: str, raw: Any
+) -> Iterator[str]:
     for item in error.errors():
-        location = [p for p in item["loc"] if p not in ("function-after", "function-before")]
+        location = _as_written(item["loc"], raw)
         path = ".".join(str(p) for p in ([prefix] if prefix else []) + location)
         if item["type"] == "extra_forbidden":
             yield f"{path}: unknown key{_suggest(schema, location)}"
@@ -298,6 +301,22 @@ def _problems(error: ValidationError, schema: type[BaseModel], prefix: str) -> I
                 message += "; YAML reads no, off, yes and on as true or false: put it in quotes"
             shown = "" if isinstance(item["input"], dict | list) else f" (found {item['input']!r})"
             yield f"{path}: {message}{shown}" if path else message
+
+
+def _as_written(location: tuple[int | str, ...], raw: Any) -> list[int | str]:
+    """Where in the YAML: without validators' own steps, and those of lists written as one."""
+    path: list[int | str] = []
+    for part in location:
+        if part in ("function-after", "function-before"):
+            continue
+        if isinstance(raw, dict) and isinstance(part, int):
+            continue
+        path.append(part)
+        try:
+            raw = raw[part]
+        except (KeyError, IndexError, TypeError):
+            raw = None
+    return path
 
 
 def _suggest(schema: type[BaseModel], location: list[Any]) -> str:

@@ -266,8 +266,8 @@ def test_paths_are_relative_to_the_recipes_file(
     data = load_recipe(put(tmp_path / "recipes", content)).data
     assert data.train[0].source == str(tmp_path / "corpora" / "x.ko")
     assert data.train[0].target == str(tmp_path / "sub" / "x.en")
-    assert data.valid.source == str(tmp_path / "home" / "v.ko")
-    assert data.valid.target == str(tmp_path / "v.en")
+    assert data.valid[0].source == str(tmp_path / "home" / "v.ko")
+    assert data.valid[0].target == str(tmp_path / "v.en")
 
 
 def test_a_variable_that_is_not_set_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -354,3 +354,12 @@ def test_models_and_tasks_are_found_by_name() -> None:
     for room, attribute in (("models", "build"), ("tasks", "Task")):
         for name in registry.names(room):
             assert hasattr(registry.find(room, name), attribute)
+
+
+def test_validation_data_may_come_from_several_places() -> None:
+    content = raw()
+    content["data"]["valid"] = [{"source": "a.ko", "target": "a.en"}, {"file": 3}]
+    (found,) = problems(content)
+    assert found.startswith("data.valid.1.file: ")
+    content["data"]["valid"] = [{"source": f"{n}.ko", "target": f"{n}.en"} for n in "ab"]
+    assert [Path(spec.target).name for spec in load_recipe(content).data.valid] == ["a.en", "b.en"]

@@ -7,12 +7,12 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import Field, field_validator
+from pydantic import BeforeValidator, Field
 from torch import Tensor, nn
 
 from polyhead.config import Recipe, Section
@@ -31,20 +31,19 @@ from polyhead.tasks.shared.protocol import Say
 VALIDATION_SENTENCES = 2000  # decoded at each validation; the loss takes all
 
 
+Sources = Annotated[list[PairSource], BeforeValidator(lambda v: [v] if isinstance(v, dict) else v)]
+"""Pairs of one or several places; a single mapping is a list of one."""
+
+
 class Data(Section):
     """The `data:` section of a translation recipe."""
 
     source_language: str = Field(description="code, for example ko")
     target_language: str
-    train: list[PairSource] = Field(min_length=1)
-    valid: PairSource
-    test: PairSource | None = None
+    train: Sources = Field(min_length=1)
+    valid: Sources = Field(min_length=1)
+    test: Sources = []
     max_length: int = Field(256, ge=1, description="tokens; longer pairs are left out of training")
-
-    @field_validator("train", mode="before")
-    @classmethod
-    def _one_is_a_list(cls, value: Any) -> Any:
-        return [value] if isinstance(value, dict) else value
 
 
 @dataclass
@@ -231,17 +230,18 @@ class Translation:
         """The encoded valid or test split; raises DataError where the recipe names none."""
         if split not in ("valid", "test"):
             raise UsageError(f"split {split!r} is not one of valid, test")
-        spec: PairSource | None = getattr(self.data, split)
-        if spec is None:
+        specs: list[PairSource] = getattr(self.data, split)
+        if not specs:
             raise DataError(f"the recipe names no {split} data (data.{split})")
-        return self.read_source(spec, say)
+        return self.read_sources(specs, say)
 
-    def read_source(self, spec: PairSource, say: Say) -> Corpus:
-        """Encoded pairs to evaluate on; raises DataError where there is none."""
-        pairs = read_pairs(spec)
-        if len(pairs) == 0:
-            raise DataError(f"{pairs.name}: there is no pair to evaluate on")
-        return self.encode_cut([pairs], say)
+    def read_sources(self, specs: Sequence[PairSource], say: Say) -> Corpus:
+        """Encoded pairs to evaluate on; raises DataError where a place has none."""
+        pairs = [read_pairs(spec) for spec in specs]
+        for part in pairs:
+            if len(part) == 0:
+                raise DataError(f"{part.name}: there is no pair to evaluate on")
+        return self.encode_cut(pairs, say)
 
     def plan(self, corpus: Corpus, epoch: int) -> Plan:
         """The batches of an epoch."""

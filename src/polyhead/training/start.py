@@ -64,7 +64,7 @@ def _begin(recipe: Recipe, out: Path, choices: Choices, origin: Origin | None) -
         task = kind.Task.train_tokenizers(recipe, read)
     corpus = task.training_corpus(read, say)
     valid = task.read("valid", say)
-    if recipe.data.test is not None:  # type: ignore[attr-defined]
+    if recipe.data.test:  # type: ignore[attr-defined]
         task.read("test", _ignore)  # a fault in it is better known now than after training
     trainer = _trainer(Run(out, recipe), task, corpus, valid, choices, origin)
     _probe(trainer)
