@@ -42,7 +42,7 @@ class Data(Section):
     target_language: str
     train: Sources = Field(min_length=1)
     valid: Sources = Field(min_length=1)
-    test: Sources = []
+    test: Sources = Field(default=[])
     max_length: int = Field(256, ge=1, description="tokens; longer pairs are left out of training")
 
 
