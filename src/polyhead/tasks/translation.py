@@ -31,8 +31,12 @@ from polyhead.tasks.shared.protocol import Say
 VALIDATION_SENTENCES = 2000  # decoded at each validation; the loss takes all
 
 
-Sources = Annotated[list[PairSource], BeforeValidator(lambda v: [v] if isinstance(v, dict) else v)]
-"""Pairs of one or several places; a single mapping is a list of one."""
+def _as_list(value: Any) -> Any:
+    return [value] if isinstance(value, dict) else [] if value is None else value
+
+
+Sources = Annotated[list[PairSource], BeforeValidator(_as_list)]
+"""Pairs of one or several places; a single mapping is a list of one, and nothing is none."""
 
 
 class Data(Section):
