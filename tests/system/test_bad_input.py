@@ -220,7 +220,7 @@ def test_a_fault_in_the_data_is_told_with_its_place_before_training_begins(
 def test_all_missing_files_and_an_impossible_place_are_told_before_anything_is_read(
     corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("polyhead.training.start.read_pairs", None)
+    monkeypatch.setattr("polyhead.tasks.translation.read_pairs", None)
     recipe = write_recipe(
         tmp_path / "recipe.yaml",
         corpus,
