@@ -1,8 +1,10 @@
 """The one equation, as plainly as it can be computed: the definition every fast path is tested by.
 
 logits  = score(q, k) + sum of bias(q, q_positions, k_positions)
-weights = weighting(logits, allowed = mask(q_positions, k_positions))
+weights = weighting(logits, allowed = mask(q_positions, k_positions)) * gain(the same positions)
 values  = weights @ v
+
+The gain is 1 but for local attention that follows a predicted centre.
 """
 
 from __future__ import annotations
@@ -13,12 +15,32 @@ import torch
 from torch import Tensor
 
 from polyhead.attention.masks import Allowed
-from polyhead.attention.scores import Dot
+from polyhead.attention.scores import Dot, Score
 from polyhead.attention.weightings import softmax
 
-Score = Callable[[Tensor, Tensor], Tensor]
 Bias = Callable[[Tensor, Tensor, Tensor], Tensor]
 Weighting = Callable[[Tensor, Tensor], Tensor]
+Gain = Callable[[Tensor, Tensor], Tensor]
+
+
+def weigh(
+    q: Tensor,
+    k: Tensor,
+    allowed: Allowed,
+    *,
+    score: Score,
+    biases: Sequence[Bias] = (),
+    weighting: Weighting = softmax,
+    gain: Gain | None = None,
+) -> Tensor:
+    """The weights [B,H,Q,K] of q [B,H,Q,D] and k [B,H,K,D]."""
+    logits = score(q, k)
+    for bias in biases:
+        logits = logits + bias(q, allowed.q_positions, allowed.k_positions)
+    weights = weighting(logits, allowed.matrix)
+    if gain is not None:
+        weights = weights * gain(allowed.q_positions, allowed.k_positions).to(weights.dtype)
+    return weights
 
 
 def attend(
@@ -30,6 +52,7 @@ def attend(
     score: Score | None = None,
     biases: Sequence[Bias] = (),
     weighting: Weighting = softmax,
+    gain: Gain | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Attention by its definition.
 
@@ -38,8 +61,5 @@ def attend(
     section 3.2.1, unless another is given; a bias receives the query as it came.
     """
     score = score or Dot.scaled(q.shape[-1])
-    logits = score(q, k)
-    for bias in biases:
-        logits = logits + bias(q, allowed.q_positions, allowed.k_positions)
-    weights = weighting(logits, allowed.matrix)
+    weights = weigh(q, k, allowed, score=score, biases=biases, weighting=weighting, gain=gain)
     return torch.matmul(weights, v), weights

@@ -54,6 +54,19 @@ class Causal(Mask):
 
 
 @dataclass(frozen=True)
+class Near(Mask):
+    """A query sees keys at most `window` positions away (Luong et al. 2015, section 3.2).
+
+    Its position need not be whole: it may be a centre that was predicted.
+    """
+
+    window: int
+
+    def allows(self, q_positions: Tensor, k_positions: Tensor) -> Tensor:
+        return (k_positions - q_positions).abs() <= self.window
+
+
+@dataclass(frozen=True)
 class Both(Mask):
     first: Mask
     second: Mask

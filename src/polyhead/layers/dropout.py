@@ -30,6 +30,11 @@ class Dropout(nn.Module):
         kept = self._kept(x)
         return residual + x if kept is None else torch.addcmul(residual, x, kept, value=self.scale)
 
+    def factors(self, x: Tensor) -> Tensor | None:
+        """What `forward` would multiply x by, 0 or the scale; None where nothing is dropped."""
+        kept = self._kept(x)
+        return None if kept is None else kept * self.scale
+
     def _kept(self, x: Tensor) -> Tensor | None:
         """1 where x is kept and 0 where it is dropped; None where nothing is."""
         if not self.training or self.dropped == 0:
@@ -41,3 +46,26 @@ class Dropout(nn.Module):
 
     def extra_repr(self) -> str:
         return f"p={self.p}"
+
+
+class SequenceDropout(nn.Module):
+    """Dropout of sequences [B,T,E]; shared: one mask for all steps of a sequence.
+
+    Shared masks are variational dropout's (Gal and Ghahramani 2016), here between layers.
+    """
+
+    def __init__(self, p: float, *, shared: bool):
+        super().__init__()
+        self.dropout = Dropout(p)
+        self.shared = shared
+
+    def factors(self, like: Tensor, rows: int, steps: int, width: int) -> Tensor | None:
+        """What sequences [rows,steps,width] are multiplied by; None where nothing is dropped."""
+        shape = like.new_empty(rows, 1 if self.shared else steps, width)
+        factors = self.dropout.factors(shape)
+        return None if factors is None else factors.expand(rows, steps, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B,T,E] -> [B,T,E]."""
+        factors = self.factors(x, *x.shape)
+        return x if factors is None else x * factors

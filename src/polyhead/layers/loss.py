@@ -6,6 +6,8 @@ above), so that a batch's logits exist for one chunk of tokens at a time.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -14,6 +16,18 @@ from torch import Tensor
 
 CHUNK = 1024  # tokens: their logits stay in the cache between the products
 TINY = 1e-37  # below it probabilities underflow, and their logarithm is worth nothing
+
+
+@dataclass(frozen=True)
+class Taught:
+    """What a model gives in training when it has a loss of its own beside the cross-entropy.
+
+    hidden [B,T,E] as usual; `own` makes that loss (a sum over tokens) of the log-probabilities
+    [B,T] that the model gave the real labels (0 in padding; without gradient).
+    """
+
+    hidden: Tensor
+    own: Callable[[Tensor], Tensor]
 
 
 class _ChunkedCrossEntropy(torch.autograd.Function):
@@ -91,3 +105,21 @@ def token_log_probabilities(hidden: Tensor, weight: Tensor, labels: Tensor) -> T
         logits = F.linear(hidden[chunk], weight).float()
         parts.append(logits.gather(1, labels[chunk, None])[:, 0] - logits.logsumexp(dim=-1))
     return torch.cat(parts) if parts else hidden.new_zeros(0)
+
+
+def sequence_loss(
+    output: Tensor | Taught, weight: Tensor, labels: Tensor, real: Tensor, *, smoothing: float = 0.0
+) -> tuple[Tensor, Tensor]:
+    """`cross_entropy` of a model's output over the real labels, and the model's own loss, if any.
+
+    output: hidden states [B,T,E], or what `Taught` says; weight [V,E], labels [B,T], real
+    (bool [B,T]). The negative log-likelihood is the labels' alone.
+    """
+    hidden = output.hidden if isinstance(output, Taught) else output
+    states, wanted = hidden[real], labels[real]
+    loss, nll = cross_entropy(states, weight, wanted, smoothing=smoothing)
+    if isinstance(output, Taught):
+        log_p = torch.zeros(real.shape, device=real.device)
+        log_p[real] = token_log_probabilities(states, weight, wanted)
+        loss = loss + output.own(log_p)
+    return loss, nll

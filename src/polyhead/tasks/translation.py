@@ -24,7 +24,7 @@ from polyhead.data.tokenizers import END_ID, Tokenizer
 from polyhead.decoding.ensemble import mean_probability, members_of
 from polyhead.decoding.translate import Options, translate_ids
 from polyhead.errors import DataError, UsageError
-from polyhead.layers.loss import cross_entropy, token_log_probabilities
+from polyhead.layers.loss import sequence_loss, token_log_probabilities
 from polyhead.metrics.text import corpus_scores
 from polyhead.tasks.shared.protocol import Say
 
@@ -262,12 +262,11 @@ class Translation:
 
     def loss(self, model: nn.Module, batch: PairBatch, smoothing: float) -> tuple[Tensor, Tensor]:
         """(sum of the smoothed loss, sum of the plain NLL) over the batch's real target tokens."""
-        hidden = model(batch.source, batch.source_positions, batch.inputs, batch.positions)
-        real = batch.positions >= 0
-        return cross_entropy(
-            hidden[real],
+        return sequence_loss(
+            model(batch.source, batch.source_positions, batch.inputs, batch.positions),
             model.head.weight,  # type: ignore[union-attr, arg-type]
-            batch.labels[real],
+            batch.labels,
+            batch.positions >= 0,
             smoothing=smoothing,
         )
 

@@ -202,6 +202,7 @@ class Trainer:
             "model": {n: w.contiguous() for n, w in self.optimiser.weights().items()},
             "optimiser": self.optimiser.state(),
             "random": random,
+            "buffers": self._buffers(),
         }
         values: dict[str, Any] = self.course.as_dict() | {
             "choices": self.choices.as_dict(),
@@ -210,9 +211,16 @@ class Trainer:
         }
         return Checkpoint(self.course.step, tensors, values)
 
+    def _buffers(self) -> dict[str, Tensor]:
+        """What the model learns without gradients, for training only (a moving baseline)."""
+        kept = self.model.state_dict().keys()
+        return {name: b for name, b in self.model.named_buffers() if name in kept}
+
     def restore(self, checkpoint: Checkpoint) -> None:
         """Go back to a checkpoint's state, to the bit."""
         self.optimiser.load(checkpoint.tensors["model"], checkpoint.tensors.get("optimiser", {}))
+        for name, buffer in self._buffers().items():
+            buffer.copy_(checkpoint.tensors["buffers"][name])
         torch.set_rng_state(checkpoint.tensors["random"]["cpu"])
         if self.choices.device == "cuda" and "cuda" in checkpoint.tensors["random"]:
             torch.cuda.set_rng_state(checkpoint.tensors["random"]["cuda"])

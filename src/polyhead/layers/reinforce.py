@@ -1,0 +1,55 @@
+"""Learning through random choices that have no gradient."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class Reinforce(nn.Module):
+    """REINFORCE (Williams 1992) with a moving baseline and an entropy term, as a loss:
+
+        loss = -sum_t (R_t - b_t) log p(choice_t) - weight * sum_t H_t
+
+    Its gradient is the estimate of Xu et al. 2015, section 4.1: raise the probability of choices
+    that were followed by more than the usual log-likelihood. R_t sums the log-probabilities of
+    the tokens that choice t had a part in; b_t is the moving mean of a token's, as often.
+    """
+
+    baseline: Tensor
+    begun: Tensor
+
+    def __init__(self, *, entropy_weight: float, decay: float = 0.9):
+        super().__init__()
+        self.entropy_weight = entropy_weight
+        self.decay = decay
+        self.register_buffer("baseline", torch.zeros(()))
+        self.register_buffer("begun", torch.zeros(()))
+
+    def forward(
+        self,
+        log_p: Tensor,
+        chosen: Tensor,
+        entropy: Tensor,
+        real: Tensor,
+        *,
+        lasting: bool,
+    ) -> Tensor:
+        """The loss (a sum) of choices of log-probability `chosen` [B,T] with `entropy` [B,T].
+
+        log_p [B,T]: of the labels, 0 where not `real` (bool [B,T]). lasting: a choice has a part in
+        all later tokens, not in its own alone. Moves the baseline.
+        """
+        usual = self.baseline if bool(self.begun) else log_p.sum() / real.sum()
+        gain = (log_p - usual) * real
+        if lasting:
+            gain = gain.flip(1).cumsum(dim=1).flip(1)
+        self._move(log_p.sum() / real.sum())
+        reward = (gain.detach() * chosen * real).sum()
+        return -reward - self.entropy_weight * (entropy * real).sum()
+
+    @torch.no_grad()
+    def _move(self, mean: Tensor) -> None:
+        keep = self.decay * self.begun
+        self.baseline.mul_(keep).add_((1 - keep) * mean)
+        self.begun.fill_(1.0)
