@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from types import NoneType
 from typing import Any, Literal, get_args, get_origin
 
-from annotated_types import Ge, Gt, Lt, MinLen
+from annotated_types import Ge, Gt, Le, Lt, MinLen
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
@@ -80,6 +80,19 @@ NOTES = {
     "transformer.dropout": "share of elements set to zero in training",
     "transformer.norm": "layer norm after each sub-layer (`post`, the paper) or before (`pre`)",
     "transformer.positions": "how order is told; see [attention.md](attention.md)",
+    "rnn_seq2seq.kind": "this model; [lineage.md](lineage.md) says which paper each key is of",
+    "rnn_seq2seq.preset": "fills in the keys below that you do not give",
+    "rnn_seq2seq.cell": "`lstm` or `gru`",
+    "rnn_seq2seq.bidirectional": "the encoder reads both ways, half of `d_model` each",
+    "rnn_seq2seq.attention": "see `model.attention` below",
+    "rnn_seq2seq.attention.score": (
+        "how well a source token answers; `none`: one fixed vector is all the decoder has"
+    ),
+    "rnn_seq2seq.attention.scope": (
+        "`global`: all of the source; `local-m`, `local-p`: a window around the own, or a "
+        "predicted, position"
+    ),
+    "rnn_seq2seq.attention.weights": "`soft`: a weighted mean; `hard`: one token, drawn in training",
     "translation.target_language": "code; also decides how BLEU cuts words",
     "translation.train": "corpora (see below); a single one needs no list",
     "translation.valid": "a corpus to judge the model on while it learns",
@@ -131,6 +144,8 @@ def _sections() -> Iterator[str]:
             title = f"`model` of kind `{prefix}`"
         elif prefix in tasks:
             title = f"`data` of task `{prefix}`"
+        elif (kind := prefix.partition(".")[0]) in models:
+            title = f"`model{prefix.removeprefix(kind)}` of kind `{kind}`"
         elif prefix == "corpus":
             title = "A corpus of pairs (`data.train`, `data.valid`, `data.test`)"
         else:
@@ -166,7 +181,7 @@ def _presets(presets: dict[str, dict[str, Any]]) -> Iterator[str]:
 
 
 def _type(field: FieldInfo) -> str:
-    limits = {Ge: "≥", Gt: ">", Lt: "<"}
+    limits = {Ge: "≥", Gt: ">", Lt: "<", Le: "≤"}
     shown = [f"{limits[type(m)]} {_limit(m)}" for m in field.metadata if type(m) in limits]
     shown += ["not empty" for m in field.metadata if isinstance(m, MinLen)]
     return ", ".join([_name(field.annotation), *shown])

@@ -28,13 +28,14 @@ from polyhead.evaluation.against import against as compare
 from polyhead.evaluation.against import check_same_sentences, compares_without_case
 from polyhead.evaluation.damage import judge_damaged, parse_damages
 from polyhead.evaluation.report import Judged, report_of
+from polyhead.inspection.alignment import alignments
 from polyhead.inspection.curves import check_picture, save_damage_picture
 from polyhead.inspection.maps import AttentionMaps
 from polyhead.inspection.positions import save_positions_picture
 from polyhead.inspection.translation import translation_attention
 from polyhead.runs.card import write_card
 from polyhead.runs.folder import Run
-from polyhead.tasks.translation import Task
+from polyhead.tasks.translation import Corpus, Task
 
 __all__ = ["AttentionMaps", "Translator", "load", "train"]
 
@@ -265,17 +266,42 @@ class Translator:
 
         A text of more tokens than the model takes is cut, and `say` hears which line.
         """
+        corpus = self._given(sources, targets, say)
+        scores = self.task.log_probabilities(self.model, corpus)
+        return list(zip(scores.tolist(), corpus.examples.targets.lengths.tolist(), strict=True))
+
+    def _given(
+        self, sources: Sequence[str], targets: Sequence[str], say: Callable[[str], None]
+    ) -> Corpus:
+        """Texts as encoded pairs, cut to what the model takes; raises UsageError for faults."""
         _check_texts(sources)
         _check_texts(targets)
         if len(sources) != len(targets):
             raise UsageError(
                 f"{len(sources)} sources but {len(targets)} targets; one each is needed"
             )
-        if not sources:
-            return []
-        corpus = self.task.encode_cut([_as_pairs(sources, targets)], say)
-        scores = self.task.log_probabilities(self.model, corpus)
-        return list(zip(scores.tolist(), corpus.examples.targets.lengths.tolist(), strict=True))
+        return self.task.encode_cut([_as_pairs(sources, targets)], say)
+
+    def align(
+        self,
+        sources: Sequence[str],
+        targets: Sequence[str],
+        *,
+        say: Callable[[str], None] = lambda text: None,
+    ) -> list[list[tuple[int, int]]]:
+        """Links (source word, target word) of each pair, by forced decoding; words from 0.
+
+        Words are cut at white space. A text of more tokens than the model takes is cut, and `say`
+        hears which line. Raises UsageError for a model without attention to its source.
+        """
+        self._check_alone("words are aligned")
+        corpus = self._given(sources, targets, say)
+        return alignments(
+            self.model,
+            corpus.examples,
+            [self.task.source_tokenizer.words(text) for text in sources],
+            [self.task.target_tokenizer.words(text) for text in targets],
+        )
 
     def evaluate(
         self,
@@ -390,9 +416,10 @@ class Translator:
         Raises UsageError for a model without positions.
         """
         self._check_alone("positions are drawn")
+        config = self.run.recipe.model
+        if "positions" not in type(config).model_fields or config.positions == "none":  # type: ignore[attr-defined]
+            raise UsageError("this model has no positional encodings to draw")
         positions = self.model.positions
-        if positions.kind == "none":  # type: ignore[union-attr]
-            raise UsageError("this model has no positional encodings (model.positions: none)")
         table = positions.table[:count].detach().float().numpy()  # type: ignore[union-attr, index]
         title = f"{self.run.recipe.name}: {positions.kind} positions"  # type: ignore[union-attr]
         return save_positions_picture(table, path, title=title)

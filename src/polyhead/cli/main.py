@@ -33,6 +33,7 @@ for command, module, summary in (
     ("translate", "use", "Translate lines: exactly one output line per input line."),
     ("evaluate", "use", "Score a run, with intervals and signatures."),
     ("score", "use", "Log-probability of given translations."),
+    ("align", "use", "Which source word each target word comes from, as Pharaoh links."),
     ("inspect", "use", "Draw what a translation attends to, or the positions."),
     ("explain", "use", "Show how a text is cut into tokens."),
 ):

@@ -219,15 +219,10 @@ def score(run: Path, *, source: Path, target: Path, json_: Json = False) -> None
         the translations to score
     """
     from polyhead import api
-    from polyhead.data.pairs import PairSource, read_pairs
     from polyhead.training.progress import say
 
-    pairs = read_pairs(
-        PairSource.model_validate(
-            {"source": str(source), "target": str(target)}, context={"folder": Path()}
-        )
-    )
-    scored = api.load(run).score_tokens(pairs.sources, pairs.targets, say=say)
+    sources, targets = _pairs(source, target)
+    scored = api.load(run).score_tokens(sources, targets, say=say)
     if json_:
         rows = [
             {"line": line, "log_probability": value, "tokens": tokens}
@@ -237,6 +232,45 @@ def score(run: Path, *, source: Path, target: Path, json_: Json = False) -> None
         return
     for value, _ in scored:
         print(f"{value:.6f}")
+
+
+def align(run: Path, *, source: Path, target: Path, output: Path | None = None) -> None:
+    """Align given translations, by forced decoding: links i-j of words, a line for each pair.
+
+    i counts the source's words from 0 and j the target's; each target word has the one source word
+    that attention gives most weight while it is written.
+
+    Parameters
+    ----------
+    run
+        a run folder of any encoder-decoder with attention
+    source
+        the sources, a line each
+    target
+        their translations
+    output
+        where to write; default: standard output
+    """
+    from polyhead import api
+    from polyhead.training.progress import say
+
+    sources, targets = _pairs(source, target)
+    found = api.load(run).align(sources, targets, say=say)
+    with _Sink(output) as sink:
+        for links in found:
+            sink.write(" ".join(f"{i}-{j}" for i, j in links))
+
+
+def _pairs(source: Path, target: Path) -> tuple[list[str], list[str]]:
+    """The lines of two aligned files."""
+    from polyhead.data.pairs import PairSource, read_pairs
+
+    pairs = read_pairs(
+        PairSource.model_validate(
+            {"source": str(source), "target": str(target)}, context={"folder": Path()}
+        )
+    )
+    return pairs.sources, pairs.targets
 
 
 def inspect(

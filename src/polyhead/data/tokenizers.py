@@ -7,6 +7,8 @@ are never decomposed: text is normalised to NFC.
 
 from __future__ import annotations
 
+import re
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,7 +79,7 @@ class Tokenizer:
 
     def explain(self, text: str) -> Explanation:
         """Tokens, ids and what is unknown of a text: characters, or words of a `word` tokenizer."""
-        normal = self.inner.normalizer.normalize_str(text) if self.inner.normalizer else text
+        normal = self._normal(text)
         encoding = self.inner.encode(normal, add_special_tokens=False)  # offsets into `normal`
         unknown = [
             normal[start:end].strip()
@@ -85,6 +87,20 @@ class Tokenizer:
             if i == UNKNOWN_ID
         ]
         return Explanation(self.labels(encoding.ids), list(encoding.ids), unknown)
+
+    def words(self, text: str) -> list[int]:
+        """Which word of the text, cut at white space and counted from 0, each token is of.
+
+        A token that is only the space before a word is of that word; -1: of none.
+        """
+        normal = self._normal(text)
+        ends = [match.end() for match in re.finditer(r"\S+", normal)]
+        encoding = self.inner.encode(normal, add_special_tokens=False)
+        places = [bisect_right(ends, start) for start, _ in encoding.offsets]
+        return [place if place < len(ends) else -1 for place in places]
+
+    def _normal(self, text: str) -> str:
+        return self.inner.normalizer.normalize_str(text) if self.inner.normalizer else text
 
     def save(self, path: Path) -> None:
         """Write `tokenizer.json`."""

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from polyhead.attention.tap import listen
 from polyhead.data.examples import PairExamples, Ragged
 from polyhead.data.tokenizers import END_ID, Tokenizer
-from polyhead.inspection.maps import AttentionMaps
+from polyhead.errors import UsageError
+from polyhead.inspection.maps import SUM_TOLERANCE, AttentionMaps, Weights
 
 
 @torch.inference_mode()
@@ -40,17 +41,34 @@ def translation_attention(
         "decoder": [w for name, w in heard.items() if name.endswith(".self")],
         "cross": [w for name, w in heard.items() if name.endswith(".cross")],
     }
+    maps = {kind: _stack(calls) for kind, calls in kinds.items() if calls}
+    if not maps:
+        raise UsageError("this model has no attention to look at")
+    note = "weights recomputed by the plain definition of attention"
+    if "cross" in maps and (maps["cross"].sum(axis=-1) < 1 - SUM_TOLERANCE).any():
+        maps["cross"] = _normalised(maps["cross"])
+        note += "; rows that a Gaussian made smaller are scaled to sum to 1"
     written = target.labels([*target_ids, END_ID])
     return AttentionMaps(
         source_tokens=source.labels([*source_ids, END_ID]),
         target_tokens=written,
         read_tokens=["<start>", *written[:-1]],
-        attention={kind: _stack(calls) for kind, calls in kinds.items() if calls},
+        attention=maps,
         title=title,
-        note="weights recomputed by the plain definition of attention",
+        note=note,
     )
 
 
-def _stack(calls: list[list[Tensor]]) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
-    """One call per layer, each [1,H,Q,K], as [L,H,Q,K]."""
-    return np.stack([call[0][0].float().numpy() for call in calls])
+def one_map(calls: list[Tensor]) -> Tensor:
+    """The weights [B,H,Q,K] of one layer, heard in one call or a few queries at a time."""
+    return calls[0] if len(calls) == 1 else torch.cat(calls, dim=2)
+
+
+def _stack(layers: list[list[Tensor]]) -> Weights:
+    """One example's layers, each [1,H,Q,K], as [L,H,Q,K]."""
+    return np.stack([one_map(calls)[0].float().numpy() for calls in layers])
+
+
+def _normalised(weights: Weights) -> Weights:
+    sums = weights.sum(axis=-1, keepdims=True)
+    return (weights / np.where(sums > 0, sums, 1)).astype(np.float32)
