@@ -92,7 +92,7 @@ NOTES = {
         "`global`: all of the source; `local-m`, `local-p`: a window around the own, or a "
         "predicted, position"
     ),
-    "rnn_seq2seq.attention.weights": "`soft`: a weighted mean; `hard`: one token, drawn in training",
+    "rnn_seq2seq.attention.weights": "`soft`: weighted mean; `hard`: one token, drawn in training",
     "translation.target_language": "code; also decides how BLEU cuts words",
     "translation.train": "corpora (see below); a single one needs no list",
     "translation.valid": "a corpus to judge the model on while it learns",

@@ -128,7 +128,7 @@ def test_hard_attention_goes_on_to_the_bit_its_baseline_included(
         )
         paths.append(tmp_path / name)
         assert inside("train", recipe, "--out", paths[-1]).code == 0
-    outcome = inside("extend", paths[1], "--steps", 4)
+    outcome = inside("extend", paths[1], "--steps", 8)
     assert outcome.code == 0, outcome.err
     once, again = (dict(tensors_of(path)) for path in paths)
     assert "checkpoints/step-00000008/buffers.safetensors" in once

@@ -28,7 +28,7 @@ from polyhead.attention.scores import Additive, Dot, General, Score
 from polyhead.attention.source import Scope, Source, SourceAttention
 from polyhead.attention.state import same_rows
 from polyhead.attention.weightings import Draw
-from polyhead.config import Section
+from polyhead.config import ModelSection, Section
 from polyhead.layers.dropout import SequenceDropout
 from polyhead.layers.embeddings import OutputHead, TokenEmbedding
 from polyhead.layers.loss import Taught
@@ -82,7 +82,7 @@ class AttentionConfig(Section):
         return self
 
 
-class Config(Section):
+class Config(ModelSection):
     """The `model:` section of a recipe; a preset's values stand where a key is not given."""
 
     kind: Literal["rnn_seq2seq"] = "rnn_seq2seq"
