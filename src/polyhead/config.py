@@ -220,6 +220,7 @@ def _override(raw: dict[str, Any], text: str) -> None:
     *parents, last = key.strip().split(".")
     place: Any = raw
     for part in parents:
+        place = _only(place, part)
         if isinstance(place, list):
             place = place[_index(part, place, key)]
             if not isinstance(place, dict | list):
@@ -232,10 +233,17 @@ def _override(raw: dict[str, Any], text: str) -> None:
         parsed = recipe_text.parse(value) if value else None
     except ValueError as error:
         raise UsageError(f"{text!r}: {error}; perhaps the value needs quotes") from None
+    place = _only(place, last)
     if isinstance(place, list):
         place[_index(last, place, key)] = parsed
     else:
         place[last] = parsed
+
+
+def _only(place: Any, part: str) -> Any:
+    """The one mapping of a list, where a key of it follows: a list of one needs no index."""
+    one = isinstance(place, list) and len(place) == 1 and isinstance(place[0], dict)
+    return place[0] if one and not part.isdecimal() else place
 
 
 def _index(part: str, place: list[Any], key: str) -> int:
@@ -369,7 +377,7 @@ def _diff(old: Any, new: Any, path: str) -> Iterator[tuple[str, Any, Any]]:
             yield from _diff(old.get(key), new.get(key), f"{prefix}{key}")
     elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
         for index, (before, after) in enumerate(zip(old, new, strict=True)):
-            yield from _diff(before, after, f"{prefix}{index}")
+            yield from _diff(before, after, path if len(old) == 1 else f"{prefix}{index}")
     elif old != new:
         yield path, old, new
 
@@ -384,7 +392,7 @@ def _files(section: Section, prefix: str) -> Iterator[tuple[str, str]]:
         value = getattr(section, name)
         several = value if isinstance(value, list) else [value]
         for index, one in enumerate(several):
-            path = f"{prefix}.{name}.{index}" if isinstance(value, list) else f"{prefix}.{name}"
+            path = f"{prefix}.{name}" if len(several) == 1 else f"{prefix}.{name}.{index}"
             if isinstance(one, Section):
                 yield from _files(one, path)
             elif isinstance(one, str) and _is_path(field.annotation, field.metadata):
