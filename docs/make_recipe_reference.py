@@ -93,6 +93,10 @@ NOTES = {
         "predicted, position"
     ),
     "rnn_seq2seq.attention.weights": "`soft`: weighted mean; `hard`: one token, drawn in training",
+    "conv_seq2seq.kind": "this model; see [lineage.md](lineage.md)",
+    "conv_seq2seq.preset": "fills in the keys below that you do not give",
+    "conv_seq2seq.dropout": "of embeddings, before each convolution, and before the output",
+    "conv_seq2seq.positions": "how order is told; see [attention.md](attention.md)",
     "translation.target_language": "code; also decides how BLEU cuts words",
     "translation.train": "corpora (see below); a single one needs no list",
     "translation.valid": "a corpus to judge the model on while it learns",

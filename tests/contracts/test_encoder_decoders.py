@@ -30,12 +30,13 @@ SMALL: dict[str, dict[str, Any]] = {
         "max_length": 24,
     },
     "rnn_seq2seq": {"d_model": 32, "num_layers": 2, "max_length": 24},
+    "conv_seq2seq": {"d_model": 32, "num_layers": 3, "max_length": 24},
 }
 # kind -> nats above a uniform guess before training: half the variance of the logits
-FIRST_EXCESS = {"transformer": 0.5, "rnn_seq2seq": 0.05}
+FIRST_EXCESS = {"transformer": 0.5, "rnn_seq2seq": 0.05, "conv_seq2seq": 0.0}
 
 # kind -> steps of Adam, and their rate, that learn one batch by heart
-OVERFIT = {"transformer": (60, 5e-3), "rnn_seq2seq": (120, 1e-2)}
+OVERFIT = {"transformer": (60, 5e-3), "rnn_seq2seq": (120, 1e-2), "conv_seq2seq": (60, 5e-3)}
 
 
 def attending(score: str, **keys: Any) -> dict[str, Any]:
@@ -71,6 +72,12 @@ VARIANTS: dict[str, dict[str, tuple[dict[str, Any], bool]]] = {
         "none": (attending("none", input_feeding=False), True),
         "none-fed-gru": (attending("none", cell="gru", bidirectional=False), False),
         "variational": (attending("general", input_feeding=False, variational=True), True),
+    },
+    "conv_seq2seq": {
+        "learned-shared": ({}, True),
+        "learned-unshared": ({"d_embedding": 24}, False),
+        "wide": ({"width": 5, "num_layers": 2, "positions": "none"}, True),
+        "width-1": ({"width": 1}, False),
     },
 }
 CASES = [

@@ -10,16 +10,16 @@ from torch import Tensor, nn
 
 
 class TokenEmbedding(nn.Module):
-    """Vectors of tokens times sqrt(d_model) (Vaswani et al. 2017, section 3.4).
+    """Vectors of tokens times sqrt(d_model) (Vaswani et al. 2017, section 3.4), or as they are.
 
-    Weights start from N(0, 1/d_model), so that what comes out has unit variance.
+    Weights start from N(0, 1/d_model), so that what comes out, if scaled, has unit variance.
     """
 
-    def __init__(self, vocab_size: int, d_model: int):
+    def __init__(self, vocab_size: int, d_model: int, *, scaled: bool = True):
         super().__init__()
         self.weight = nn.Parameter(torch.empty(vocab_size, d_model))
         nn.init.normal_(self.weight, std=d_model**-0.5)
-        self.scale = math.sqrt(d_model)
+        self.scale = math.sqrt(d_model) if scaled else 1.0
 
     def forward(self, tokens: Tensor) -> Tensor:
         """tokens [B,T] -> [B,T,E]."""
