@@ -47,8 +47,8 @@ def attend(
 
 def fused(q: Tensor, k: Tensor, v: Tensor, allowed: Allowed, *, scale: float) -> Tensor:
     """By torch's scaled_dot_product_attention, which never keeps the weights."""
-    if allowed.everything:
-        return F.scaled_dot_product_attention(q, k, v, scale=scale)
+    if allowed.everything or allowed.triangle:
+        return F.scaled_dot_product_attention(q, k, v, scale=scale, is_causal=allowed.triangle)
     bias, empty = allowed.additive(q.dtype)
     values = F.scaled_dot_product_attention(q, k, v, attn_mask=bias, scale=scale)
     return values if empty is None else values.masked_fill(empty, 0.0)

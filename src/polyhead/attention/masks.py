@@ -67,6 +67,19 @@ class Near(Mask):
 
 
 @dataclass(frozen=True)
+class SameSpan(Mask):
+    """A query sees keys of its own span: 0 … width-1, width … 2 width-1, and so on.
+
+    With the tokens of document d at positions d width + i, no document sees another.
+    """
+
+    width: int
+
+    def allows(self, q_positions: Tensor, k_positions: Tensor) -> Tensor:
+        return q_positions // self.width == k_positions // self.width
+
+
+@dataclass(frozen=True)
 class Both(Mask):
     first: Mask
     second: Mask
@@ -96,12 +109,19 @@ class Allowed:
     """
 
     def __init__(
-        self, matrix: Tensor, q_positions: Tensor, k_positions: Tensor, *, everything: bool = False
+        self,
+        matrix: Tensor,
+        q_positions: Tensor,
+        k_positions: Tensor,
+        *,
+        everything: bool = False,
+        triangle: bool = False,
     ):
         self.matrix = matrix
         self.q_positions = q_positions
         self.k_positions = k_positions
-        self.everything = everything or bool(matrix.all())
+        self.triangle = triangle and matrix.shape[-1] > 1
+        self.everything = everything or (not self.triangle and bool(matrix.all()))
         self._additive: dict[torch.dtype, tuple[Tensor, Tensor | None]] = {}
 
     @classmethod
@@ -119,6 +139,17 @@ class Allowed:
         """Every query sees every key, known without looking: a decoding step without padding."""
         matrix = torch.ones(1, 1, 1, 1, dtype=torch.bool, device=q_positions.device)
         return cls(matrix, q_positions, k_positions, everything=True)
+
+    @classmethod
+    def from_the_start(cls, length: int, device: torch.device) -> Allowed:
+        """Causal over rows without padding that all stand at 0 … length-1: one triangle for all.
+
+        Only here do queries and keys span the same positions for certain, so that a kernel's own
+        idea of "causal" is ours.
+        """
+        positions = torch.arange(length, device=device)[None]
+        matrix = Causal().allows(positions[:, :, None], positions[:, None, :])
+        return cls(matrix[:, None], positions, positions, triangle=True)
 
     def additive(self, dtype: torch.dtype) -> tuple[Tensor, Tensor | None]:
         """(0 where allowed and -inf elsewhere [B,1,Q,K]; rows with nothing allowed [B,1,Q,1]).

@@ -11,7 +11,7 @@ from polyhead.attention.masks import Allowed
 from polyhead.attention.multihead import CrossAttention, SelfAttention
 from polyhead.attention.state import KeyValueCache, Memory
 from polyhead.layers.dropout import Dropout
-from polyhead.layers.feedforward import FeedForward
+from polyhead.layers.feedforward import Activation, FeedForward
 
 NormPlace = Literal["post", "pre"]
 
@@ -19,9 +19,9 @@ NormPlace = Literal["post", "pre"]
 class Residual(nn.Module):
     """post: norm(x + dropout(f(x))), the paper's; pre: x + dropout(f(norm(x)))."""
 
-    def __init__(self, d_model: int, dropout: float, norm: NormPlace):
+    def __init__(self, d_model: int, dropout: float, norm: NormPlace, norm_eps: float = 1e-5):
         super().__init__()
-        self.norm = nn.LayerNorm(d_model)
+        self.norm = nn.LayerNorm(d_model, norm_eps)
         self.dropout = Dropout(dropout)
         self.pre = norm == "pre"
 
@@ -32,7 +32,10 @@ class Residual(nn.Module):
 
 
 class EncoderBlock(nn.Module):
-    """Self-attention, then feed-forward (Vaswani et al. 2017, section 3.1)."""
+    """Self-attention, then feed-forward (Vaswani et al. 2017, section 3.1).
+
+    Under a causal mask, and with a cache, it is the block of decoders without an encoder.
+    """
 
     def __init__(
         self,
@@ -42,19 +45,35 @@ class EncoderBlock(nn.Module):
         dropout: float,
         norm: NormPlace,
         num_heads: int,
-        scale_scores: bool,
+        scale_scores: bool = True,
+        activation: Activation = "relu",
+        norm_eps: float = 1e-5,
         name: str,
     ):
         super().__init__()
         self.attention = SelfAttention(d_model, num_heads, scale_scores=scale_scores, name=name)
-        self.attention_residual = Residual(d_model, dropout, norm)
-        self.feedforward = FeedForward(d_model, d_ff)
-        self.feedforward_residual = Residual(d_model, dropout, norm)
+        self.attention_residual = Residual(d_model, dropout, norm, norm_eps)
+        self.feedforward = FeedForward(d_model, d_ff, activation)
+        self.feedforward_residual = Residual(d_model, dropout, norm, norm_eps)
 
     def forward(self, x: Tensor, allowed: Allowed) -> Tensor:
         """x [B,T,E] -> [B,T,E]."""
         x = self.attention_residual(x, lambda y: self.attention(y, allowed)[0])
         return self.feedforward_residual(x, self.feedforward)
+
+    def step(
+        self, x: Tensor, allowed: Allowed, cache: KeyValueCache
+    ) -> tuple[Tensor, KeyValueCache]:
+        """The tokens x [B,T,E] after those of the cache -> ([B,T,E], longer cache)."""
+
+        def attend(y: Tensor) -> Tensor:
+            nonlocal cache
+            values, longer = self.attention(y, allowed, cache)
+            cache = longer or cache
+            return values
+
+        x = self.attention_residual(x, attend)
+        return self.feedforward_residual(x, self.feedforward), cache
 
 
 class DecoderBlock(nn.Module):

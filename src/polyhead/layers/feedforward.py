@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from torch import Tensor, nn
+
+Activation = Literal["relu", "gelu", "gelu_tanh"]
 
 
 class RectifiedLinear(nn.Linear):
@@ -14,11 +18,18 @@ class RectifiedLinear(nn.Linear):
 
 
 class FeedForward(nn.Module):
-    """FFN(x) = max(0, x W_1 + b_1) W_2 + b_2 (Vaswani et al. 2017, section 3.3)."""
+    """FFN(x) = g(x W_1 + b_1) W_2 + b_2, with g(y) = max(0, y) in Vaswani et al. 2017, section 3.3.
 
-    def __init__(self, d_model: int, d_ff: int):
+    gelu: g(y) = y P(Y < y), Y normal (Hendrycks and Gimpel 2016; BERT). gelu_tanh: their
+    approximation of it, which GPT and GPT-2 use; on a CPU it is the slower of the two.
+    """
+
+    def __init__(self, d_model: int, d_ff: int, activation: Activation = "relu"):
         super().__init__()
-        self.inner = RectifiedLinear(d_model, d_ff)
+        rectified = activation == "relu"
+        self.inner = RectifiedLinear(d_model, d_ff) if rectified else nn.Linear(d_model, d_ff)
+        approximate = "tanh" if activation == "gelu_tanh" else "none"
+        self.activation = nn.Identity() if rectified else nn.GELU(approximate)
         self.outer = nn.Linear(d_ff, d_model)
         for linear in (self.inner, self.outer):
             nn.init.xavier_uniform_(linear.weight)
@@ -26,5 +37,5 @@ class FeedForward(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[B,T,E] -> [B,T,E]."""
-        hidden: Tensor = self.outer(self.inner(x))
+        hidden: Tensor = self.outer(self.activation(self.inner(x)))
         return hidden

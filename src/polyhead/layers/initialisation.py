@@ -1,0 +1,36 @@
+"""How the weights of GPT and BERT begin."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+from polyhead.layers.block import EncoderBlock
+from polyhead.layers.embeddings import TokenEmbedding
+from polyhead.layers.positions import Positions
+
+
+@torch.no_grad()
+def normal(
+    model: nn.Module, *, std: float = 0.02, blocks: Iterable[nn.Module] = (), residual: float = 1.0
+) -> None:
+    """Matrices and embeddings from N(0, std^2), biases 0, norms as they are.
+
+    The projections of `blocks` that end in a residual sum are `residual` times as large: 1/sqrt(2N)
+    in GPT-2 (Radford et al. 2019, section 2.3), whose N blocks add 2N terms.
+    """
+    for module in model.modules():
+        if isinstance(module, nn.Linear):
+            nn.init.normal_(module.weight, std=std)
+            nn.init.zeros_(module.bias)
+        elif isinstance(module, TokenEmbedding):
+            nn.init.normal_(module.weight, std=std)
+        elif isinstance(module, Positions) and module.kind == "learned":
+            nn.init.normal_(module.table, std=std)
+    for block in blocks:
+        if isinstance(block, EncoderBlock):
+            for projection in (block.attention.output, block.feedforward.outer):
+                weight: Tensor = projection.weight
+                weight.mul_(residual)
