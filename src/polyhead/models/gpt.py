@@ -47,7 +47,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 class Config(ModelSection):
     """The `model:` section of a recipe; a preset's values stand where a key is not given."""
 
-    kind: Literal["gpt"] = "gpt"
+    kind: Literal["gpt"] = Field("gpt", description="this model")
     preset: (
         Literal["char-tiny", "char", "gpt1", "gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl"] | None
     ) = Field(None, description="fills in the keys below that you do not give")
