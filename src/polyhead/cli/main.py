@@ -28,6 +28,7 @@ for command, module, summary in (
     ("train", "train", "Train a recipe, or go on with a run exactly where it stopped."),
     ("extend", "train", "Train a run further than its recipe said."),
     ("finetune", "train", "Train a recipe from another run's weights."),
+    ("check-data", "check", "Look for all that is wrong with a recipe's data, without training."),
     ("verify-resume", "train", "Prove that resuming is exact: kill, resume, compare."),
     ("recipes", "train", "List the recipes that come with Polyhead."),
     ("translate", "use", "Translate lines: exactly one output line per input line."),

@@ -29,9 +29,27 @@ class Ragged:
     def __getitem__(self, index: int) -> NDArray[np.int32]:
         return self.values[self.starts[index] : self.starts[index + 1]]
 
+    @classmethod
+    def joined(cls, parts: Sequence[Ragged]) -> Ragged:
+        """The rows of all parts, one after the other."""
+        return cls._of(
+            np.concatenate([np.zeros(0, np.int64), *(part.lengths for part in parts)]),
+            np.concatenate([np.zeros(0, np.int32), *(part.values for part in parts)]),
+        )
+
+    @classmethod
+    def _of(cls, lengths: NDArray[np.int64], values: NDArray[np.int32]) -> Ragged:
+        made = cls([])
+        made.lengths, made.values = lengths, values
+        made.starts = np.concatenate([[0], np.cumsum(lengths)])
+        return made
+
     def take(self, keep: NDArray[np.int64]) -> Ragged:
         """The rows at these indices."""
-        return Ragged([self[i] for i in keep])  # type: ignore[misc]
+        taken = self._of(self.lengths[keep], self.values[:0])
+        moved = np.repeat(self.starts[keep] - taken.starts[:-1], taken.lengths)
+        taken.values = self.values[moved + np.arange(len(moved))]
+        return taken
 
     def cut(self, limit: int, end: int) -> Ragged:
         """No row longer than this; a cut one ends with `end`."""

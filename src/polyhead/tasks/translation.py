@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
@@ -28,7 +28,16 @@ from polyhead.layers.loss import sequence_loss, token_log_probabilities
 from polyhead.metrics.text import corpus_scores
 from polyhead.tasks.shared.protocol import Say
 
+Tick = Callable[[int], object]
+CHUNK = 8192  # pairs encoded at a time: token ids as Python lists take ten times their size
 VALIDATION_SENTENCES = 2000  # decoded at each validation; the loss takes all
+
+
+def _no_tick(_: int) -> None: ...
+
+
+def _ended(tokenizer: Tokenizer, texts: Sequence[str]) -> Ragged:
+    return Ragged([[*row, END_ID] for row in tokenizer.encode_all(texts)])
 
 
 def _as_list(value: Any) -> Any:
@@ -163,26 +172,41 @@ class Translation:
 
     # --- data
 
-    def encode(self, pairs: Sequence[Pairs]) -> Corpus:
-        """Every pair as ids, each side ending with `</s>`."""
-        sources: list[list[int]] = []
-        targets: list[list[int]] = []
+    def encode(self, pairs: Sequence[Pairs], tick: Tick = _no_tick) -> Corpus:
+        """Every pair as ids, each side ending with `</s>`; `tick` hears how many are done."""
+        sources: list[Ragged] = []
+        targets: list[Ragged] = []
         for p in pairs:
-            sources += self.source_tokenizer.encode_all(p.sources)
-            targets += self.target_tokenizer.encode_all(p.targets)
-        for row in sources:
-            row.append(END_ID)
-        for row in targets:
-            row.append(END_ID)
+            for start in range(0, len(p), CHUNK):
+                rows = slice(start, start + CHUNK)
+                sources.append(_ended(self.source_tokenizer, p.sources[rows]))
+                targets.append(_ended(self.target_tokenizer, p.targets[rows]))
+                tick(len(sources[-1]))
         examples = PairExamples(
-            Ragged(sources),
-            Ragged(targets),
+            Ragged.joined(sources),
+            Ragged.joined(targets),
             self.source_tokenizer.pad_id,
             self.target_tokenizer.pad_id,
         )
-        origins = np.array([(n, i) for n, p in enumerate(pairs) for i in range(len(p))], np.int64)
-        weights = np.array([p.weight for p in pairs for _ in range(len(p))], np.float64)
-        return Corpus(examples, list(pairs), origins.reshape(-1, 2), weights)
+        counts = [len(p) for p in pairs]
+        which = np.repeat(np.arange(len(pairs)), counts)
+        rows_of = [np.arange(count) for count in counts]
+        origins = np.stack([which, np.concatenate([np.arange(0), *rows_of])], axis=1)
+        weights = np.array([p.weight for p in pairs], np.float64)[which]
+        return Corpus(examples, list(pairs), origins, weights)
+
+    def left_out(self, corpus: Corpus) -> dict[str, NDArray[np.int64]]:
+        """Indices of the pairs that cannot teach, by reason; no index stands twice."""
+        s, t = corpus.examples.sources.lengths, corpus.examples.targets.lengths
+        limit = self.longest
+        empty = (s == 1) | (t == 1)
+        long = (s > limit) | (t > limit)
+        return {"empty": np.flatnonzero(empty), "too_long": np.flatnonzero(long & ~empty)}
+
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest sentence that is trained on, its end included."""
+        return min(self.data.max_length, self.positions)
 
     def training_corpus(self, pairs: Sequence[Pairs], say: Say) -> Corpus:
         """Encoded training pairs without those that cannot teach, which are counted and named."""
@@ -190,21 +214,15 @@ class Translation:
         if size < asked:
             say(f"the vocabulary has {size:,} tokens, not {asked:,}: the text gives no more")
         corpus = self.encode(pairs)
-        s, t = corpus.examples.sources.lengths, corpus.examples.targets.lengths
-        limit = min(self.data.max_length, self._positions())
-        reasons = {
-            "empty on one side": (s == 1) | (t == 1),
-            f"longer than {limit} tokens": (s > limit) | (t > limit),
-        }
-        out = np.zeros(len(corpus), bool)
-        for reason, hit in reasons.items():
-            indices = np.flatnonzero(hit & ~out)
-            out |= hit
+        out = self.left_out(corpus)
+        reasons = {"empty": "empty on one side", "too_long": f"longer than {self.longest} tokens"}
+        for reason, indices in out.items():
             if len(indices):
-                shown = "; ".join(corpus.where(int(i)) for i in indices[:3])
+                places = "; ".join(corpus.where(int(i)) for i in indices[:3])
                 more = f" and {len(indices) - 3:,} more" if len(indices) > 3 else ""
-                say(f"left out of training: {len(indices):,} pairs {reason} ({shown}{more})")
-        keep = np.flatnonzero(~out)
+                count = f"{len(indices):,} pairs {reasons[reason]}"
+                say(f"left out of training: {count} ({places}{more})")
+        keep = np.setdiff1d(np.arange(len(corpus)), np.concatenate(list(out.values())))
         if len(keep) == 0:
             raise DataError(f"no training pairs are left of {len(corpus):,}: see what was left out")
         if len(keep) < len(corpus):
@@ -216,7 +234,7 @@ class Translation:
     def encode_cut(self, pairs: Sequence[Pairs], say: Say) -> Corpus:
         """Every pair as ids; what is longer than the model takes is cut, and `say` hears it."""
         corpus = self.encode(pairs)
-        limit = self._positions()
+        limit = self.positions
         for side in ("source", "target"):
             rows: Ragged = getattr(corpus.examples, f"{side}s")
             for i in np.flatnonzero(rows.lengths > limit).tolist():
@@ -227,7 +245,9 @@ class Translation:
             setattr(corpus.examples, f"{side}s", rows.cut(limit, END_ID))
         return corpus
 
-    def _positions(self) -> int:
+    @property
+    def positions(self) -> int:
+        """Tokens of the longest sentence the model takes."""
         return int(getattr(self.recipe.model, "max_length", 2**31))
 
     def read(self, split: str, say: Say) -> Corpus:
