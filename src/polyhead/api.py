@@ -58,10 +58,13 @@ def train(
     >>> run.info["step"], run.info["complete"]
     (2, True)
     """
+    from polyhead.training.processes import joined
     from polyhead.training.start import train as begin
 
-    checked = config.load_recipe(recipe, list(overrides))
-    return begin(checked, Path(out) if out is not None else Path("runs") / checked.name)
+    with joined() as processes:
+        checked = config.load_recipe(recipe, list(overrides))
+        place = Path(out) if out is not None else Path("runs") / checked.name
+        return begin(checked, place, processes)
 
 
 def load(run: str | Path, precision: Precision = "fp32") -> Translator:

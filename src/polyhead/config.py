@@ -106,6 +106,9 @@ class TrainingConfig(Section):
     clip: float | None = Field(1.0, gt=0)
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     threads: int | None = Field(None, ge=1)
+    sharding: Literal["none", "fsdp"] = Field(
+        "none", description="what several processes keep: all of the model each, or a part each"
+    )
     label_smoothing: float = Field(0.1, ge=0, lt=1)
     optimizer: OptimizerConfig = OptimizerConfig()
     schedule: ScheduleConfig = ScheduleConfig()

@@ -41,9 +41,11 @@ def train(
         if out is not None:
             raise UsageError("--resume goes on in the same folder; --out does not go with it")
         with stop_at_once(lambda: f"{resume} is as it was"):
+            from polyhead.training.processes import joined
             from polyhead.training.start import resume as go_on
 
-            go_on(resume, given)
+            with joined() as processes:
+                go_on(resume, given, processes)
         return
     if recipe is None:
         raise UsageError("say which recipe to train (`polyhead recipes` lists the shipped ones)")
@@ -69,8 +71,10 @@ def extend(run: Path, *, steps: int) -> None:
     """
     with stop_at_once(lambda: f"{run} is as it was"):
         from polyhead.training.extend import extend as go_on
+        from polyhead.training.processes import joined
 
-        go_on(run, steps)
+        with joined() as processes:
+            go_on(run, steps, processes)
 
 
 def finetune(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from polyhead.config import TrainingConfig
@@ -29,6 +29,11 @@ class Course:
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
+
+    def take(self, values: dict[str, Any]) -> None:
+        """Take over a saved course; what else stands among the values is left alone."""
+        for field in fields(self):
+            setattr(self, field.name, values[field.name])
 
     def add(self, loss: float, nll: float, tokens: int) -> None:
         """Add a step's sums."""

@@ -8,24 +8,25 @@ from polyhead import config
 from polyhead.errors import UsageError
 from polyhead.files import write_text
 from polyhead.runs.folder import Run
+from polyhead.training.processes import ALONE, Processes
 from polyhead.training.progress import say
 from polyhead.training.schedule import factor
 from polyhead.training.start import check_same, go_on, going_on, newest, until
 
 
-def extend(path: Path, steps: int) -> Run:
+def extend(path: Path, steps: int, processes: Processes = ALONE) -> Run:
     """Go on with a complete or stopped run until step `steps`, counted from its beginning.
 
     That step becomes the only end: max_minutes and max_epochs are dropped, and early stopping
     begins to wait anew. Raises UsageError where the run is there already.
     """
     Run.open(path)
-    with going_on(path):
-        return _extend(Run.open(path), steps)
+    with going_on(path, processes):
+        return _extend(Run.open(path), steps, processes)
 
 
-def _extend(run: Run, steps: int) -> Run:
-    path, stored = run.path, newest(run)
+def _extend(run: Run, steps: int, processes: Processes) -> Run:
+    path, stored = run.path, newest(run, processes)
     if steps <= stored.step:
         raise UsageError(
             f"--steps {steps}: {path} has reached step {stored.step:,} already. --steps is the "
@@ -40,13 +41,15 @@ def _extend(run: Run, steps: int) -> Run:
         "to_step": steps,
         "stopped_because": run.info["stopped_because"],
     }
-    write_text(path / "recipe.yaml", longer.recipe.as_yaml())
-    run.update(
-        complete=False,
-        stopped_because=None,
-        extended=[*run.info.get("extended", []), extension],
-    )
-    return go_on(longer, stored)
+    processes.share(None)  # nobody still reads what changes now
+    if processes.first:
+        write_text(path / "recipe.yaml", longer.recipe.as_yaml())
+        run.update(
+            complete=False,
+            stopped_because=None,
+            extended=[*run.info.get("extended", []), extension],
+        )
+    return go_on(longer, stored, processes)
 
 
 def _tell(run: Run, longer: Run, step: int) -> None:

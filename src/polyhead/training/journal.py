@@ -13,13 +13,19 @@ from polyhead.files import cannot_write, write_text
 
 
 class Journal:
-    """Appends JSON lines, each written whole and at once; and TensorBoard events, if asked to."""
+    """Appends JSON lines, each written whole and at once; and TensorBoard events, if asked to.
 
-    def __init__(self, path: Path, *, tensorboard: bool = False, step: int = 0):
+    Of several processes that train together one alone has it `written`.
+    """
+
+    def __init__(
+        self, path: Path, *, tensorboard: bool = False, step: int = 0, written: bool = True
+    ):
         self.path = path
-        self.events = _events(path.parent / "tensorboard", step) if tensorboard else None
+        written_events = tensorboard and written
+        self.events = _events(path.parent / "tensorboard", step) if written_events else None
         try:
-            self.file = path.open("ab", buffering=0)
+            self.file = (path if written else Path(os.devnull)).open("ab", buffering=0)
         except OSError as error:
             raise cannot_write(path, error) from error
 

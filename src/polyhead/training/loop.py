@@ -3,26 +3,42 @@
 from __future__ import annotations
 
 import math
+import signal
 import time
+from copy import deepcopy
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from polyhead.data.batching import Plan
 from polyhead.errors import TrainingError
 from polyhead.machine import Choices
 from polyhead.runs.checkpoints import Checkpoint, Checkpoints
 from polyhead.runs.folder import Run, load_weights
-from polyhead.tasks.shared.protocol import Batch, Corpus, Task
+from polyhead.tasks.shared.protocol import Corpus, Task
 from polyhead.training.course import Course
 from polyhead.training.journal import Journal
 from polyhead.training.optimiser import Optimiser
+from polyhead.training.processes import Processes
 from polyhead.training.progress import TrainingBar, say
 from polyhead.training.schedule import factor
-from polyhead.training.signals import stop_wish
+from polyhead.training.signals import StopWish, stop_wish
 
 SPIKE = 2.0  # a loss this many times the usual one is named
 USUAL_OVER = 100  # steps over which the usual loss is averaged
+
+
+class Objective(nn.Module):
+    """A task's loss as one module: what spreads training over processes sees every weight's use."""
+
+    def __init__(self, task: Task, model: nn.Module, smoothing: float):
+        super().__init__()
+        self.task, self.model, self.smoothing = task, model, smoothing
+
+    def forward(self, batch: Any) -> tuple[Tensor, Tensor]:
+        """(loss sum, nll sum) of a batch."""
+        return self.task.loss(self.model, batch, self.smoothing)
 
 
 class Trainer:
@@ -37,12 +53,18 @@ class Trainer:
         train: Corpus,
         valid: Corpus,
         choices: Choices,
+        processes: Processes,
     ):
         self.run, self.task, self.model = run, task, model
         self.train_corpus, self.valid_corpus = train, valid
         self.fingerprints = {"data": train.fingerprint(), "valid_data": valid.fingerprint()}
         self.config = run.recipe.training
-        self.choices = choices
+        self.choices, self.processes = choices, processes
+        sharded = self.config.sharding != "none" and processes.size > 1
+        self.judged = deepcopy(model) if sharded else model  # only whole models can be decoded with
+        self.objective = processes.wrap(
+            Objective(task, model, self.config.label_smoothing), self.config.sharding
+        )
         self.optimiser = Optimiser(model, self.config.optimizer, self.config.clip)
         self.checkpoints = Checkpoints(
             run.path, keep=self.config.keep, average_last=self.config.average_last
@@ -57,13 +79,16 @@ class Trainer:
         """Train until an end is reached or a signal comes; returns why it stopped."""
         course, config = self.course, self.config
         journal = Journal(
-            self.run.path / "metrics.jsonl", tensorboard=config.tensorboard, step=course.step
+            self.run.path / "metrics.jsonl",
+            tensorboard=config.tensorboard,
+            step=course.step,
+            written=self.processes.first,
         )
         start = time.perf_counter() - course.seconds
         watch = _Stopwatch()
         self.model.train()
         with stop_wish() as wish, TrainingBar(self.run.recipe.name) as bar:
-            while (reason := course.end(config)) is None and wish.signal is None:
+            while (reason := self._over(time.perf_counter() - start, wish)) is None:
                 loss, nll, tokens, lr = self._step(self._next_batches())
                 course.seconds = time.perf_counter() - start
                 course.add(loss, nll, tokens)
@@ -79,16 +104,24 @@ class Trainer:
                     course.seconds = time.perf_counter() - start
                     self._save(validated=True)
                     watch = _Stopwatch()
-            if reason is not None and not course.validated:
+            stopped = reason.startswith("SIG")
+            if not stopped and not course.validated:
                 self._validate(journal)
                 course.seconds = time.perf_counter() - start
                 self._save(validated=True)
-            elif reason is None and not self.checkpoints.has(course.step):
+            elif stopped and not self.processes.share(self.checkpoints.has(course.step)):
                 self._save(validated=course.validated)
         journal.close()
-        return reason or f"{wish.signal}"
+        return reason
 
-    def _next_batches(self) -> list[Batch]:
+    def _over(self, seconds: float, wish: StopWish) -> str | None:
+        """Why training ends here, if it does: by one clock and any process's signal, for all."""
+        self.course.seconds, number = self.processes.largest(seconds, wish.number)
+        return self.course.end(self.config) or (
+            signal.Signals(int(number)).name if number else None
+        )
+
+    def _next_batches(self) -> Plan:
         """The batches of the next step; moves the course, into the next epoch where one ends."""
         course = self.course
         if course.batch >= len(self.plan):
@@ -97,33 +130,43 @@ class Trainer:
             course.batches_in_epoch = len(self.plan)
         chosen = self.plan[course.batch : course.batch + self.config.accumulate]
         course.batch += len(chosen)
-        return [self.train_corpus.batch(indices) for indices in chosen]
+        return chosen
 
-    def _step(self, batches: list[Batch]) -> tuple[float, float, int, float]:
+    def _step(self, batches: Plan) -> tuple[float, float, int, float]:
         """One optimiser step: (loss sum, nll sum, target tokens, learning rate)."""
         course = self.course
         course.step += 1
         course.validated = False
-        tokens = sum(batch.tokens for batch in batches)
-        loss, nll = self.accumulate(batches, tokens)
+        loss, nll, tokens = self.accumulate(batches)
         lr = self.config.optimizer.lr * factor(
             self.config.schedule, course.step, course.progress(self.config)
         )
         norm = self.optimiser.step(lr)
+        self.processes.average(self._buffers().values())
         self.optimiser.zero()
         self._watch(batches, nll / tokens, norm)
         return loss, nll, tokens, lr
 
-    def accumulate(self, batches: list[Batch], tokens: int) -> tuple[float, float]:
-        """Gradients of the loss divided by all tokens; returns the loss and nll sums."""
-        loss_sum = nll_sum = 0.0
-        for batch in batches:
-            loss, nll = self.task.loss(self.model, batch, self.config.label_smoothing)
-            torch.autograd.backward(loss / tokens)
-            loss_sum, nll_sum = loss_sum + loss.item(), nll_sum + nll.item()
-        return loss_sum, nll_sum
+    def accumulate(self, batches: Plan) -> tuple[float, float, int]:
+        """Gradients of the loss over all tokens; returns the loss sum, the nll sum, the tokens.
 
-    def _watch(self, batches: list[Batch], nll: float, norm: float) -> None:
+        Each process computes its rows of every batch; the sums and the gradients are those of all.
+        """
+        rows, weights = zip(*(self.processes.rows(indices) for indices in batches), strict=True)
+        mine = [self.train_corpus.batch(indices) for indices in rows]
+        counted = sum(batch.tokens for batch, w in zip(mine, weights, strict=True) if w)
+        tokens = int(self.processes.sums(counted)[0])
+        loss_sum = nll_sum = 0.0
+        for batch, weight in zip(mine, weights, strict=True):
+            with self.processes.reducing(self.objective, last=batch is mine[-1]):
+                loss, nll = self.objective(batch)
+                torch.autograd.backward(loss * weight / tokens)
+            if weight:
+                loss_sum, nll_sum = loss_sum + loss.item(), nll_sum + nll.item()
+        loss_sum, nll_sum = self.processes.sums(loss_sum, nll_sum)
+        return loss_sum, nll_sum, tokens
+
+    def _watch(self, batches: Plan, nll: float, norm: float) -> None:
         """Raise where the loss is no number; say where it jumped; name the batch both times."""
         course = self.course
         if not (math.isfinite(nll) and math.isfinite(norm)):
@@ -143,42 +186,50 @@ class Trainer:
         keep = 1 - 1 / min(course.step, USUAL_OVER)
         course.usual_nll = nll if usual is None else keep * usual + (1 - keep) * nll
 
-    def _name(self, batches: list[Batch]) -> str:
-        indices = [int(i) for batch in batches for i in batch.indices]
+    def _name(self, batches: Plan) -> str:
+        indices = [int(i) for indices in batches for i in indices]
         shown = "; ".join(self.train_corpus.where(i) for i in indices[:3])
         return f"{len(indices)} {self.task.unit}, among them {shown}"
 
     # --- validation
 
     def _validate(self, journal: Journal) -> None:
-        """Judge the weights (or their average with the last checkpoints'); keep the best."""
-        course, config = self.course, self.config
-        self.model.eval()
+        """Let the first process judge; the others wait, and go on from the same course."""
         own = {name: w.clone() for name, w in self.optimiser.weights().items()}
-        which, nll = "last", self.task.nll(self.model, self.valid_corpus)
+        own = self.processes.whole(own)
+        if self.processes.first:
+            self._judge(own, journal)
+        self.course.take(self.processes.share(self.course.as_dict()))
+        self.course.validated = True
+
+    def _judge(self, own: dict[str, Tensor], journal: Journal) -> None:
+        """Judge the weights (or their average with the last checkpoints'); keep the best."""
+        course, config, model = self.course, self.config, self.judged
+        model.eval()
+        load_weights(model, own)
+        which, nll = "last", self.task.nll(model, self.valid_corpus)
         recent = self.checkpoints.recent_weights(course.step) if config.average_last > 1 else []
         weights = own
         if recent:
             averaged = average([own, *recent])
-            load_weights(self.model, averaged)
-            averaged_nll = self.task.nll(self.model, self.valid_corpus)
+            load_weights(model, averaged)
+            averaged_nll = self.task.nll(model, self.valid_corpus)
             if averaged_nll <= nll:
                 which, nll, weights = "averaged", averaged_nll, averaged
             else:
-                load_weights(self.model, own)
+                load_weights(model, own)
         values: dict[str, float] = {"nll": nll, "perplexity": math.exp(min(nll, 700.0))}
-        values |= self.task.validate(self.model, self.valid_corpus)
+        values |= self.task.validate(model, self.valid_corpus)
         index = course.step // config.validate_every
-        sample = self.task.sample(self.model, self.valid_corpus, index)
-        load_weights(self.model, own)
-        self.model.train()
+        sample = self.task.sample(model, self.valid_corpus, index)
+        load_weights(model, own)
+        model.train()
         journal.write({"kind": "valid", "step": course.step, **values, "weights": which})
         metric = config.early_stopping.metric
         better = course.judge(metric if metric != "none" else "nll", values.get(metric, nll))
         if better or metric == "none":
             label = which if which == "averaged" or metric == "none" else "best"
             self.run.save_weights(weights, label, course.step)
-        course.validated = True
         shown = "  ".join(f"{name} {value:.4g}" for name, value in values.items())
         say(f"step {course.step:,}  {shown}  ({which}{', best so far' if better else ''})")
         say(sample)
@@ -188,24 +239,32 @@ class Trainer:
     def _save(self, *, validated: bool) -> None:
         """Write a checkpoint, and where the run is into run.json."""
         self.course.validated = validated
+        state = self.state()
+        if not self.processes.first:
+            return
         if not (self.run.path / "model.safetensors").is_file():
-            self.run.save_weights(self.optimiser.weights(), "last", self.course.step)
-        self.checkpoints.save(self.state())
+            self.run.save_weights(state.tensors["model"], "last", self.course.step)
+        self.checkpoints.save(state)
         self.run.update(step=self.course.step, epoch=self.course.epoch)
 
     def state(self) -> Checkpoint:
-        """Everything the training is, as tensors and plain values."""
-        random: dict[str, Tensor] = {"cpu": torch.get_rng_state()}
-        if self.choices.device == "cuda":
-            random["cuda"] = torch.cuda.get_rng_state()
+        """Everything the training is, as tensors and plain values; whole on the first process."""
+        processes = self.processes
+        random = {
+            _of_rank(kind, rank): state
+            for kind, own in self._random().items()
+            for rank, state in enumerate(processes.gather(own))
+        }
+        weights = processes.whole(self.optimiser.weights())
         tensors = {
-            "model": {n: w.contiguous() for n, w in self.optimiser.weights().items()},
-            "optimiser": self.optimiser.state(),
+            "model": {n: w.contiguous() for n, w in weights.items()},
+            "optimiser": processes.whole(self.optimiser.state()),
             "random": random,
             "buffers": self._buffers(),
         }
         values: dict[str, Any] = self.course.as_dict() | {
             "choices": self.choices.as_dict(),
+            "processes": processes.size,
             "recipe": self.run.recipe.model_dump(mode="json"),
             **self.fingerprints,  # of data that does not change: hashed once
         }
@@ -216,18 +275,38 @@ class Trainer:
         kept = self.model.state_dict().keys()
         return {name: b for name, b in self.model.named_buffers() if name in kept}
 
+    def _random(self) -> dict[str, Tensor]:
+        """This process's random generators, by device."""
+        states = {"cpu": torch.get_rng_state()}
+        if self.choices.device == "cuda":
+            states["cuda"] = torch.cuda.get_rng_state()
+        return states
+
     def restore(self, checkpoint: Checkpoint) -> None:
-        """Go back to a checkpoint's state, to the bit."""
+        """Go back to a checkpoint's state, to the bit where as many processes made it."""
+        processes, random = self.processes, checkpoint.tensors["random"]
         self.optimiser.load(checkpoint.tensors["model"], checkpoint.tensors.get("optimiser", {}))
         for name, buffer in self._buffers().items():
             buffer.copy_(checkpoint.tensors["buffers"][name])
-        torch.set_rng_state(checkpoint.tensors["random"]["cpu"])
-        if self.choices.device == "cuda" and "cuda" in checkpoint.tensors["random"]:
-            torch.cuda.set_rng_state(checkpoint.tensors["random"]["cuda"])
-        fields = Course().as_dict().keys()
-        self.course = Course(**{key: checkpoint.values[key] for key in fields})
+        before = checkpoint.values.get("processes", 1)
+        if before != processes.size:
+            say(
+                f"this run was trained by {before} processes and goes on with {processes.size}: "
+                "sums are added in another order, so the losses will not be the same to the bit"
+            )
+        processes.diverge(self.run.recipe.seed, checkpoint.step)  # where nothing was saved for it
+        if (state := random.get(_of_rank("cpu", processes.rank))) is not None:
+            torch.set_rng_state(state)
+        state = random.get(_of_rank("cuda", processes.rank))
+        if self.choices.device == "cuda" and state is not None:
+            torch.cuda.set_rng_state(state)
+        self.course.take(checkpoint.values)
         self.plan = self.task.plan(self.train_corpus, self.course.epoch)
-        self.checkpoints.forget_after(checkpoint.step)
+
+
+def _of_rank(kind: str, rank: int) -> str:
+    """The name of a process's generator in a checkpoint: cpu, cpu.1, cpu.2, …"""
+    return kind if rank == 0 else f"{kind}.{rank}"
 
 
 def average(weights: list[dict[str, Tensor]]) -> dict[str, Tensor]:

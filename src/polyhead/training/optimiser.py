@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from polyhead.config import OptimizerConfig
+from polyhead.training.processes import sharded_as, unsharded
 
 
 class Optimiser:
@@ -54,7 +55,7 @@ class Optimiser:
             for master, parameter in zip(self.masters, self.parameters, strict=True):
                 master.grad = None if parameter.grad is None else parameter.grad.float()
             gradients = [m.grad for m in self.masters if m.grad is not None]
-        norm = float(torch.nn.utils.get_total_norm(gradients))
+        norm = float(unsharded(torch.nn.utils.get_total_norm(gradients)))
         if not math.isfinite(norm):
             return norm
         if self.clip is not None and norm > self.clip:
@@ -87,11 +88,11 @@ class Optimiser:
     def load(self, weights: dict[str, Tensor], state: dict[str, Tensor]) -> None:
         """Go back to saved weights and moments."""
         for name, master, parameter in zip(self.names, self.masters, self.parameters, strict=True):
-            master.copy_(weights[name])
+            master.copy_(sharded_as(weights[name], master))
             if self.mixed:
                 parameter.copy_(master)
             entries = {
-                key.rpartition(":")[2]: value.clone()
+                key.rpartition(":")[2]: sharded_as(value, master).clone()
                 for key, value in state.items()
                 if key.rpartition(":")[0] == name
             }

@@ -15,7 +15,7 @@ class StopWish:
     """Set once a signal has come; a second SIGINT ends the process the usual way."""
 
     def __init__(self) -> None:
-        self.signal: str | None = None
+        self.number = 0  # the signal's; 0 is none
 
 
 @contextmanager
@@ -24,9 +24,9 @@ def stop_wish() -> Iterator[StopWish]:
     wish = StopWish()
 
     def note(number: int, frame: FrameType | None) -> None:
-        if wish.signal is not None and number == signal.SIGINT:
+        if wish.number and number == signal.SIGINT:
             raise KeyboardInterrupt
-        wish.signal = signal.Signals(number).name
+        wish.number = number
 
     with _handled_by(note):
         yield wish

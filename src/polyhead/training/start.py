@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from torch import nn
 from polyhead import config, machine, registry
 from polyhead.attention.evaluations import use_explicit_below
 from polyhead.config import Recipe
-from polyhead.errors import RunError, TrainingError
+from polyhead.errors import DataError, RunError, TrainingError
 from polyhead.files import check_all_there, write_text
 from polyhead.machine import Choices
 from polyhead.runs import folder
@@ -27,25 +28,36 @@ from polyhead.runs.lock import only_writer
 from polyhead.training import journal, memory
 from polyhead.training.loop import Trainer
 from polyhead.training.origin import Origin, origin_of
+from polyhead.training.processes import ALONE, Processes, launch_id, relaunched
 from polyhead.training.progress import say
 from polyhead.training.signals import stop_at_once
 
 
-def train(recipe: Recipe, out: Path) -> Run:
+def train(recipe: Recipe, out: Path, processes: Processes = ALONE) -> Run:
     """Train a recipe into a new run folder; returns the run, complete or stopped by a signal.
 
-    Raises Stopped where a signal comes before the first step.
+    What torchrun starts again after a failure goes on with the run that it began. Raises Stopped
+    where a signal comes before the first step.
     """
-    folder.check_free(out)
+    begun = processes.share(_begun_by_this_launch(out))
+    if processes.first and not begun:
+        folder.check_free(out)
     origin = origin_of(recipe)
     if origin is not None:
         recipe = origin.recipe
-    choices = _choose(recipe)
+    if begun:
+        return _resume_own(recipe, out, processes)
+    choices = _choose(recipe, processes)
     check_all_there(config.data_files(recipe).items())
-    with stop_at_once(lambda: _left_at(out)), only_writer(out) as inside:
-        trainer = _begin(recipe, out, choices, origin)
-        with nullcontext() if inside else only_writer(out):  # now there is a folder to lock
+    with stop_at_once(lambda: _left_at(out)), _writing(out, processes) as inside:
+        trainer = _begin(recipe, out, choices, processes, origin)
+        with nullcontext() if inside else _writing(out, processes):  # now there is a folder to lock
             return _go(trainer)
+
+
+def _writing(path: Path, processes: Processes) -> AbstractContextManager[bool]:
+    """Of all processes the first one writes, and no other training meanwhile."""
+    return only_writer(path) if processes.first else nullcontext(True)
 
 
 def _left_at(out: Path) -> str:
@@ -54,41 +66,46 @@ def _left_at(out: Path) -> str:
     return f"what was saved is in {out}. Go on with: polyhead train --resume {out}"
 
 
-def _begin(recipe: Recipe, out: Path, choices: Choices, origin: Origin | None) -> Trainer:
+def _begin(
+    recipe: Recipe, out: Path, choices: Choices, processes: Processes, origin: Origin | None
+) -> Trainer:
     """Read the data, train the tokenizers, try the largest batch, and make the run folder."""
     kind = registry.find("tasks", recipe.task)
     read = kind.Task.read_training(recipe, say)
     if origin is not None and origin.keeps_vocabulary:
         task = kind.Task.load(recipe, origin.run.path)
     else:
-        task = kind.Task.train_tokenizers(recipe, read)
+        task = _task(recipe, read, processes)
     corpus = task.training_corpus(read, say)
     valid = task.read("valid", say)
     if recipe.data.test:  # type: ignore[attr-defined]
         task.read("test", _ignore)  # a fault in it is better known now than after training
-    trainer = _trainer(Run(out, recipe), task, corpus, valid, choices, origin)
+    trainer = _trainer(Run(out, recipe), task, corpus, valid, choices, processes, origin)
     _probe(trainer)
+    state = trainer.state()
 
     def begin(place: Path) -> None:
         task.save(place)
-        Checkpoints(place, keep=1, average_last=1).save(trainer.state())
+        Checkpoints(place, keep=1, average_last=1).save(state)
 
-    notes = {"choices": choices.as_dict(), "data": task.describe(corpus)}
-    notes |= origin.notes() if origin is not None else {}
-    folder.create(out, recipe, begin, **notes)
+    if processes.first:
+        notes = {"choices": choices.as_dict(), "data": task.describe(corpus)}
+        notes |= origin.notes() if origin is not None else {}
+        notes |= {} if launch_id() is None else {"launch": launch_id()}
+        folder.create(out, recipe, begin, **notes)
     return trainer
 
 
-def resume(path: Path, overrides: list[str]) -> Run:
+def resume(path: Path, overrides: list[str], processes: Processes = ALONE) -> Run:
     """Go on with a run exactly where its newest whole checkpoint stands.
 
     Overrides may say where the data files are now, and nothing else. Raises Stopped where a signal
     comes before the first step.
     """
     Run.open(path)
-    with going_on(path):
+    with going_on(path, processes):
         run = Run.open(path)
-        stored = newest(run)
+        stored = newest(run, processes)
         saved = config.load_recipe(stored.values["recipe"])
         if extensions := run.info.get("extended"):
             saved = until(saved, extensions[-1]["to_step"])
@@ -100,20 +117,26 @@ def resume(path: Path, overrides: list[str]) -> Run:
                 f"{run.info['stopped_because']}. There is nothing to resume; "
                 f"`polyhead extend {path} --steps N` trains it further, up to step N."
             )
-        return go_on(Run(path, wanted), stored)
+        return go_on(Run(path, wanted), stored, processes)
 
 
 @contextmanager
-def going_on(path: Path) -> Iterator[None]:
+def going_on(path: Path, processes: Processes) -> Iterator[None]:
     """Nobody else writes into the run meanwhile, and a signal before the first step is no crash."""
-    with stop_at_once(lambda: _left_at(path)), only_writer(path):
+    with stop_at_once(lambda: _left_at(path)), _writing(path, processes):
         yield
 
 
-def newest(run: Run) -> Checkpoint:
-    """The run's newest whole checkpoint."""
+def newest(run: Run, processes: Processes) -> Checkpoint:
+    """The run's newest whole checkpoint, which must be the same one for all processes."""
     keep = run.recipe.training.keep
-    return Checkpoints(run.path, keep=keep, average_last=1).newest(say)
+    stored = Checkpoints(run.path, keep=keep, average_last=1).newest(say)
+    if processes.share(stored.step) != stored.step:
+        raise RunError(
+            f"the processes see different checkpoints in {run.path}: to go on, the run must lie in "
+            "a folder that all machines share"
+        )
+    return stored
 
 
 def check_same(path: Path, saved: Recipe, wanted: Recipe) -> None:
@@ -135,7 +158,7 @@ def until(recipe: Recipe, step: int) -> Recipe:
     return recipe.model_copy(update={"training": recipe.training.model_copy(update=ends)})
 
 
-def go_on(run: Run, stored: Checkpoint) -> Run:
+def go_on(run: Run, stored: Checkpoint, processes: Processes) -> Run:
     """Train from a checkpoint to the recipe's end; raises RunError where the data has changed."""
     path = run.path
     check_all_there(
@@ -155,12 +178,16 @@ def go_on(run: Run, stored: Checkpoint) -> Run:
                 f"the {part} data has changed since {path} was begun (its fingerprint differs), so "
                 "an exact resume is impossible. Put the old files back, or start a new run."
             )
-    if run.recipe != Run.open(path).recipe:
-        write_text(path / "recipe.yaml", run.recipe.as_yaml())
-        say("the data has moved, and is the same: its fingerprint matches")
-    journal.forget_after(path / "metrics.jsonl", stored.step)
-    run.clear_leftovers()
-    trainer = _trainer(run, task, corpus, valid, choices)
+    trainer = _trainer(run, task, corpus, valid, choices, processes)
+    if processes.size > 1:
+        _probe(trainer)  # as at the start: gradients are bundled by what the first backward saw
+    if processes.first:
+        if run.recipe != Run.open(path).recipe:
+            write_text(path / "recipe.yaml", run.recipe.as_yaml())
+            say("the data has moved, and is the same: its fingerprint matches")
+        journal.forget_after(path / "metrics.jsonl", stored.step)
+        run.clear_leftovers()
+        trainer.checkpoints.forget_after(stored.step)
     trainer.restore(stored)
     if any(e["from_step"] >= stored.step for e in run.info.get("extended", [])):
         trainer.course.waited = 0  # early stopping has waited enough for the old end, not this one
@@ -168,8 +195,44 @@ def go_on(run: Run, stored: Checkpoint) -> Run:
     return _go(trainer)
 
 
-def _choose(recipe: Recipe) -> Choices:
+def _begun_by_this_launch(out: Path) -> bool:
+    """Whether torchrun, having lost a process, starts again a command that has begun this run."""
+    if not folder.is_run(out):
+        return False
+    launch = launch_id()
+    return relaunched() or (launch is not None and Run.open(out).info.get("launch") == launch)
+
+
+def _resume_own(recipe: Recipe, out: Path, processes: Processes) -> Run:
+    """Go on after a restart; a run that was complete already is."""
+    run = Run.open(out)
+    check_same(out, run.recipe, recipe)
+    if run.info["complete"]:
+        say(f"{out} is complete")
+        return run
+    say("torchrun has started the training again: it goes on where its last checkpoint stands")
+    return resume(out, [], processes)
+
+
+def _task(recipe: Recipe, read: Any, processes: Processes) -> Any:
+    """The task with its tokenizers: the first process trains them, the others receive the files."""
+    kind = registry.find("tasks", recipe.task)
+    task = kind.Task.train_tokenizers(recipe, read) if processes.first else None
+    with tempfile.TemporaryDirectory(prefix="polyhead-tokenizers-") as name:
+        place = Path(name)
+        if task is not None and processes.size > 1:
+            task.save(place)
+        files = {file.name: file.read_text(encoding="utf-8") for file in place.iterdir()}
+        for file, text in processes.share(files).items():
+            (place / file).write_text(text, encoding="utf-8")
+        return task or kind.Task.load(recipe, place)
+
+
+def _choose(recipe: Recipe, processes: Processes) -> Choices:
+    """The first process's choices, for all: speeds that it measures may differ from theirs."""
     choices = machine.choose(recipe.training.precision, recipe.training.threads)
+    shared: dict[str, Any] = processes.share(choices.as_dict())
+    choices = Choices(**shared)
     if choices.precision == "fp16" and choices.device == "cpu":
         raise TrainingError(
             "training.precision: fp16 needs a GPU; on this machine use auto, fp32 or bf16"
@@ -200,8 +263,15 @@ def _trainer(
     corpus: Any,
     valid: Any,
     choices: Choices,
+    processes: Processes,
     origin: Origin | None = None,
 ) -> Trainer:
+    fingerprint = corpus.fingerprint()
+    if processes.share(fingerprint) != fingerprint:
+        raise DataError(
+            "this process reads other training data than the first one: every machine needs the "
+            "same files"
+        )
     machine.apply(choices)
     use_explicit_below(choices.explicit_attention_below)
     torch.manual_seed(run.recipe.seed)
@@ -210,20 +280,31 @@ def _trainer(
         origin.begin(model, task)
     model.to(choices.device, torch.bfloat16 if choices.precision == "bf16" else torch.float32)
     parameters = sum(p.numel() for p in model.parameters())
-    say(f"{parameters:,} parameters; {len(corpus):,} {task.unit}; {choices.describe()}")
-    return Trainer(run=run, task=task, model=model, train=corpus, valid=valid, choices=choices)
+    processes.diverge(run.recipe.seed)
+    many = f"; {processes.size} processes" if processes.size > 1 else ""
+    say(f"{parameters:,} parameters; {len(corpus):,} {task.unit}; {choices.describe()}{many}")
+    return Trainer(
+        run=run,
+        task=task,
+        model=model,
+        train=corpus,
+        valid=valid,
+        choices=choices,
+        processes=processes,
+    )
 
 
 def _probe(trainer: Trainer) -> None:
     """Foretell the memory, then try the largest batch; its gradients are thrown away."""
-    sizes = [trainer.train_corpus.slots(indices) for indices in trainer.plan]
+    shares = [trainer.processes.rows(indices)[0] for indices in trainer.plan]
+    sizes = [trainer.train_corpus.slots(indices) for indices in shares]
     largest = int(np.argmax(sizes))
     expected = memory.forecast(trainer.model, sizes[largest], trainer.choices.precision)
     memory.check(expected, trainer.config.batch_tokens)
-    batch = trainer.train_corpus.batch(trainer.plan[largest])
+    batch = trainer.plan[largest]
     peak = memory.probe(
-        batch,
-        lambda b: _ignore(trainer.accumulate([b], b.tokens)),
+        trainer.train_corpus.batch(shares[largest]),
+        lambda _: _ignore(trainer.accumulate([batch])),
         trainer.optimiser.zero,
     )
     say(
@@ -239,6 +320,8 @@ def _ignore(_: object) -> None: ...
 def _go(trainer: Trainer) -> Run:
     run = trainer.run
     reason = trainer.go()
+    if not trainer.processes.first:
+        return run
     complete = not reason.startswith("SIG")
     run.update(complete=complete, stopped_because=reason)
     if complete:
