@@ -128,7 +128,7 @@ class Processes:
         if self.size > 1:
             for tensor in tensors:
                 dist.all_reduce(tensor)
-                tensor /= self.size
+                tensor.div_(self.size)
 
     def gather(self, tensor: Tensor) -> list[Tensor]:
         """A small tensor (in main memory, of one shape everywhere) of every process, in order."""
