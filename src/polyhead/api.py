@@ -7,23 +7,21 @@ from polyhead import machine
 
 machine.prepare()  # before torch is loaded
 
-import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import fields
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, overload
 
 from torch import nn
 
 from polyhead import config, registry
 from polyhead.data.pairs import Pairs, PairSource
 from polyhead.data.tokenizers import END_ID, Explanation
+from polyhead.decoding.choices import options_for
 from polyhead.decoding.ensemble import Ensemble
-from polyhead.decoding.sampling import Sampler
 from polyhead.decoding.search import Hypothesis
 from polyhead.decoding.translate import Options, translate_ids
-from polyhead.errors import RunError, UsageError
+from polyhead.errors import RunError, UsageError, WrongTaskError
 from polyhead.evaluation.against import against as compare
 from polyhead.evaluation.against import check_same_sentences, compares_without_case
 from polyhead.evaluation.damage import judge_damaged, parse_damages
@@ -40,6 +38,7 @@ from polyhead.tasks.translation import Corpus, Task
 __all__ = ["AttentionMaps", "Translator", "load", "train"]
 
 Precision = Literal["fp32", "bf16", "int8"]
+OTHER_TASKS = ("generate", "classify", "fill", "embed", "tag", "answer")
 WINDOW = 4096  # lines translated together: sorted by length, then put back
 
 
@@ -158,45 +157,39 @@ class Translator:
     'attention.json'
     >>> translator.explain("친구").unknown
     []
+    >>> [drawn] = translator.translate(["친구"], nbest=3, sample=True, top_p=0.9, seed=7)
+    >>> len(drawn)
+    3
     """
 
     def __init__(self, run: Run, task: Task, model: nn.Module, precision: Precision = "fp32"):
         self.run, self.task, self.model, self.precision = run, task, model, precision
 
     def options(self, **changes: Any) -> Options:
-        """The run's own decoding options with changes; `prefix` is text, `sampler` a Sampler."""
-        decoding = self.run.recipe.decoding
-        prefix = changes.pop("prefix", None)
-        values: dict[str, Any] = {
-            "beam": decoding.beam,
-            "alpha": decoding.alpha,
-            "max_length": decoding.max_length,
-        }
-        values |= {key: value for key, value in changes.items() if value is not None}
-        counts = {"beam": 1, "max_length": 1, "copies": 1, "no_repeat_ngram": 0, "alternatives": 0}
-        for key, least in counts.items():
-            if values.get(key) is not None and values[key] < least:
-                raise UsageError(f"{key.replace('_', '-')} {values[key]} is not at least {least}")
-        if not 0 <= values["alpha"] < math.inf:
-            raise UsageError(f"alpha {values['alpha']} is not a number of at least 0")
-        if prefix:
-            values["prefix"] = tuple(self.task.target_tokenizer.encode(prefix))
-        unknown = values.keys() - {f.name for f in fields(Options)}
-        if unknown:
-            raise UsageError(
-                f"unknown option {sorted(unknown)[0]!r}; there are "
-                + ", ".join(f.name for f in fields(Options))
-            )
-        return Options(**values)
+        """The run's own decoding options with changes, named as on the command line."""
+        encode = self.task.target_tokenizer.encode
+        return options_for(self.run.recipe.decoding, encode, **changes)
 
-    def translate(self, texts: Sequence[str], **options: Any) -> list[str]:
-        """The best translation of each text; an empty text gives an empty one.
+    @overload
+    def translate(self, texts: Sequence[str], *, nbest: int, **options: Any) -> list[list[str]]: ...
+    @overload
+    def translate(
+        self, texts: Sequence[str], *, nbest: None = None, **options: Any
+    ) -> list[str]: ...
+    def translate(
+        self, texts: Sequence[str], *, nbest: int | None = None, **options: Any
+    ) -> list[str] | list[list[str]]:
+        """The best translation of each text; with `nbest` a list of so many, best first.
 
-        Options: beam, alpha, max_length, prefix, no_repeat_ngram, sampler. See `alternatives` for
-        other ways to go on.
+        An empty text gives an empty one, or no n-best. Options, as on the command line: beam,
+        alpha, max_length, prefix, no_repeat_ngram, and sample with temperature, top_k, top_p, seed.
+        See `search` for scores, `alternatives` for other ways to go on.
         """
         _check_texts(texts)
-        return [self.text(best) for best in self.search(texts, self.options(**options))]
+        found = self.search(texts, self.options(nbest=nbest, **options))
+        if nbest is None:
+            return [self.text(hypotheses) for hypotheses in found]
+        return [[self.text([one]) for one in hypotheses[:nbest]] for hypotheses in found]
 
     def alternatives(
         self, texts: Sequence[str], count: int, prefix: str = "", **options: Any
@@ -246,13 +239,18 @@ class Translator:
                 progress,
             )
 
+    def __getattr__(self, name: str) -> Any:
+        if name in OTHER_TASKS:
+            raise WrongTaskError(
+                f"{self.run.path} is a run of the task {self.run.recipe.task}: it cannot "
+                f".{name}(). It has .translate, .alternatives, .score, .evaluate, .attention and "
+                ".explain"
+            )
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
     def text(self, hypotheses: list[Hypothesis]) -> str:
         """The text of the best hypothesis; nothing for none."""
         return self.task.target_tokenizer.decode(hypotheses[0].tokens) if hypotheses else ""
-
-    def sampler(self, **options: Any) -> Sampler:
-        """A sampler: temperature, top_k, top_p, seed."""
-        return Sampler(**{k: v for k, v in options.items() if v is not None})
 
     def score(self, sources: Sequence[str], targets: Sequence[str]) -> list[float]:
         """log p(target | source) of each pair, in nats, the end token included."""
@@ -308,7 +306,7 @@ class Translator:
 
     def evaluate(
         self,
-        split: str = "test",
+        split: str | None = None,
         source: str | Path | None = None,
         reference: str | Path | None = None,
         *,
@@ -319,7 +317,7 @@ class Translator:
         say: Callable[[str], None] = lambda text: None,
         **options: Any,
     ) -> dict[str, Any]:
-        """The evaluation report of a split of the recipe, or of two files; as `--json` prints.
+        """The report of a split of the recipe (default: test) or of two files, as `--json` prints.
 
         `against` another run, on the same sentences; `corrupt` their sources by KIND=RATE,RATE,…
         (truncate, omit, swap, shift; drawn by `seed`) and draw the scores into a `picture` (.png).
@@ -333,6 +331,9 @@ class Translator:
         >>> [(one["kind"], one["rate"]) for one in report["corrupt"]]
         [('omit', 0.3)]
         """
+        if split is not None and source is not None:
+            raise UsageError("--split and --source are two answers to one question; leave one out")
+        split = split or "test"
         damages = parse_damages(corrupt)
         if picture is not None:
             check_picture(picture)

@@ -15,6 +15,10 @@ class UsageError(PolyheadError):
     exit_code = 2
 
 
+class WrongTaskError(UsageError, AttributeError):
+    """A run was asked for what runs of its task cannot do."""
+
+
 class RecipeError(UsageError):
     """A recipe has problems: all are listed, each with its path and the nearest valid name."""
 

@@ -350,12 +350,14 @@ def test_data_that_moved_is_named_when_a_split_is_wanted(copy: Path, tmp_path: P
     [
         (("--beam", 0), ("beam 0 is not at least 1",)),
         (("--beam", "two"), ("--beam", '"two"')),
-        (("--nbest", 0), ("--nbest 0 is not at least 1",)),
+        (("--nbest", 0), ("nbest 0 is not at least 1",)),
         (("--alpha", -1), ("alpha -1.0 is not a number of at least 0",)),
         (("--alpha", "nan"), ("alpha nan is not a number of at least 0",)),
         (("--max-length", 0), ("max-length 0 is not at least 1",)),
         (("--no-repeat-ngram", -1), ("no-repeat-ngram -1 is not at least 0",)),
         (("--top-p", 0.5), ("--top-p", "--sample, which is not given")),
+        (("--seed", 1, "--top-k", 3), ("--top-k, --seed: about --sample, which is not given",)),
+        (("--sample", "--beam", 2), ("--beam is about searching, --sample draws", "leave one out")),
         (("--sample", "--top-p", 2), ("top-p 2.0 is not between 0 and 1",)),
         (("--sample", "--top-k", 0), ("top-k 0 is not at least 1",)),
         (("--sample", "--temperature", 0), ("temperature 0.0 is not above 0",)),
@@ -369,6 +371,18 @@ def test_a_wrong_option_of_translate_is_wrong_use(
     trained: Path, options: tuple[Any, ...], phrases: tuple[str, ...]
 ) -> None:
     check_told(inside("translate", trained, *options, stdin=b"a\n"), 2, *phrases)
+
+
+def test_options_that_do_not_go_together_are_wrong_use(
+    trained: Path, corpus: Path, tmp_path: Path
+) -> None:
+    files = ("--source", corpus / "test.ko", "--reference", corpus / "test.en")
+    told = inside("evaluate", trained, "--split", "test", *files)
+    check_told(told, 2, "--split and --source", "leave one out")
+    check_told(inside("evaluate", trained, "--seed", 3), 2, "--seed is about --corrupt")
+    out = ("--out", tmp_path / "p.png")
+    told = inside("inspect", trained, "--positions", "--target", "a", *out)
+    check_told(told, 2, "--target is about a text; --positions needs neither")
 
 
 def test_input_that_cannot_be_read_is_named_with_its_line(

@@ -14,6 +14,7 @@ import pytest
 from polyhead_system import ENVIRONMENT, check_told, inside, outside
 
 from polyhead import api
+from polyhead.errors import PolyheadError, UsageError
 
 pytestmark = pytest.mark.xdist_group("trained")
 
@@ -126,6 +127,43 @@ def test_nbest_with_scores_writes_line_rank_score_and_text(trained: Path, texts:
         assert scores[0] < 0
     best = inside("translate", trained, "--beam", 3, stdin=content).lines
     assert best == [rows[0][3], "", rows[4][3]]
+
+
+def test_nbest_alone_writes_so_many_lines_for_each_line(
+    trained: Path, texts: list[str], translator: api.Translator
+) -> None:
+    content = f"{texts[0]}\n\n{texts[1]}\n".encode()
+    lines = inside("translate", trained, "--nbest", 3, stdin=content).lines
+    first, empty, last = translator.translate([texts[0], "", texts[1]], nbest=3)
+    assert empty == []
+    assert lines == [*first, "", "", "", *last]
+    forced = inside("translate", trained, "--nbest", 900, "--max-length", 1, stdin=content).lines
+    assert len(forced) == 2700  # the vocabulary has not so many tokens
+    assert forced[899] == ""
+
+
+def test_the_library_samples_by_the_names_of_the_command_line(
+    trained: Path, texts: list[str], translator: api.Translator
+) -> None:
+    options = ("--sample", "--seed", 7, "--top-k", 40, "--top-p", 0.9, "--temperature", 1.5)
+    content = "".join(f"{text}\n" for text in texts[:4]).encode()
+    lines = inside("translate", trained, *options, stdin=content).lines
+    named = {"sample": True, "seed": 7, "top_k": 40, "top_p": 0.9, "temperature": 1.5}
+    assert translator.translate(texts[:4], **named) == lines
+    assert translator.translate(texts[2:3], **named) == lines[2:3]  # whatever else is in the file
+    with pytest.raises(UsageError, match=r"--seed: about --sample.*sample=True"):
+        translator.translate(texts, seed=2)
+    with pytest.raises(UsageError, match=r"unknown option 'beems'; there are beam, "):
+        translator.translate(texts, beems=2)
+
+
+def test_what_a_run_of_another_task_does_is_refused_with_what_this_one_does(
+    translator: api.Translator,
+) -> None:
+    with pytest.raises(PolyheadError, match=r"task translation: it cannot \.generate\(\)"):
+        translator.generate(["a"])
+    with pytest.raises(AttributeError, match="no attribute 'genrate'"):
+        translator.genrate(["a"])
 
 
 def test_samples_are_the_same_for_the_same_seed_and_others_for_another(

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from polyhead.config import TokenizerConfig
 from polyhead.data.tokenizers import END_ID, UNKNOWN_ID, Tokenizer, train
 from polyhead.decoding.constraints import all_of, begin_with, no_repeat
-from polyhead.decoding.sampling import Sampler
+from polyhead.decoding.sampling import Sampler, gumbel
 from polyhead.decoding.search import (
     Hypothesis,
     Vocabulary,
@@ -358,7 +358,7 @@ def test_tokens_come_as_often_as_their_probability_says(
     order = [2, 0, 3, 1]  # the most probable token is not the first
     log_p = torch.tensor([0.4, 0.3, 0.2, 0.1]).log()
     shuffled = torch.empty(4).index_copy_(0, torch.tensor(order), log_p)
-    drawn = Sampler(seed=3, **options)(shuffled.expand(count, 4))
+    drawn = Sampler(seed=3, **options)(shuffled.expand(count, 4), torch.arange(count), 1)
     shares = torch.bincount(drawn, minlength=4)[order] / count
     for share, p in zip(shares.tolist(), expected, strict=True):
         assert share == pytest.approx(p, abs=5 * math.sqrt(p * (1 - p) / count))
@@ -461,6 +461,38 @@ def test_limits_follow_the_source_the_option_and_the_model(
         ):
             assert len(best.tokens) + best.ended <= limit(len(source))
             assert best.ended or len(best.tokens) == limit(len(source))
+
+
+def test_a_sample_does_not_depend_on_what_it_is_batched_with(
+    model: nn.Module, target: Tokenizer
+) -> None:
+    sources = [np.array([*ids, END_ID], np.int32) for ids in ([5, 6], [7], [5, 6], [8, 9, 10], [7])]
+
+    def drawn(rows: list[int], batch_tokens: int) -> list[list[int]]:
+        options = Options(
+            sampler=Sampler(seed=4), copies=2, extra_length=8, batch_tokens=batch_tokens
+        )
+        found = translate_ids(model, [sources[i] for i in rows], target, options)
+        return [[h.tokens for h in group] for group in found]
+
+    whole = drawn([0, 1, 2, 3, 4], 4096)
+    assert drawn([0, 1, 2, 3, 4], 6) == whole
+    assert [drawn([i], 4096)[0] for i in (0, 1, 3)] == [whole[i] for i in (0, 1, 3)]
+    assert drawn([3, 0], 4096) == [whole[3], whole[0]]
+    assert whole[0] != whole[2]  # the same text again is another draw
+    assert whole[0][0] != whole[0][1]
+
+
+def test_noise_is_gumbels_and_independent_over_rows_columns_and_lengths() -> None:
+    streams = torch.arange(400)
+    noise = gumbel(streams, 500)
+    assert noise.isfinite().all()
+    assert float(noise.mean()) == pytest.approx(0.5772, abs=0.02)
+    assert float(noise.var()) == pytest.approx(1.6449, abs=0.05)
+    assert torch.equal(gumbel(streams[7:8], 500)[0], noise[7])
+    for table in (noise, noise.T):
+        related = torch.corrcoef(table).fill_diagonal_(0).abs().max()
+        assert float(related) < 6 / table.shape[1] ** 0.5
 
 
 def test_a_source_has_as_many_samples_as_copies_best_first(

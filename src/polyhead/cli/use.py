@@ -17,6 +17,7 @@ from polyhead.errors import UsageError
 from polyhead.files import cannot_write, decode_lines, read_lines
 
 if TYPE_CHECKING:
+    from polyhead.api import Translator
     from polyhead.decoding.search import Hypothesis
 
 Flag = Parameter(negative="")
@@ -41,10 +42,10 @@ def translate(
     nbest: int = 1,
     scores: Annotated[bool, Flag] = False,
     sample: Annotated[bool, Flag] = False,
-    temperature: float = 1.0,
+    temperature: float | None = None,
     top_k: int | None = None,
     top_p: float | None = None,
-    seed: int = 1,
+    seed: int | None = None,
     prefix: str | None = None,
     alternatives: int | None = None,
     no_repeat_ngram: int = 0,
@@ -66,19 +67,20 @@ def translate(
     alpha
         length penalty ((5 + length) / 6) ^ alpha of GNMT; 0 is none (default: the recipe's)
     nbest
-        print the K best of each line
+        print the K best of each line: K lines for each, best first (blank where there are fewer);
+        with --scores one line for each there is
     scores
         print line, rank, length-normalised log-probability and text, with tabs between
     sample
         draw at random instead of searching
     temperature
-        of sampling; below 1 keeps closer to the most probable
+        of sampling (default: 1); below 1 keeps closer to the most probable
     top_k
         sample from the k most probable tokens
     top_p
         sample from the most probable tokens that add up to p
     seed
-        of sampling
+        of sampling (default: 1); a line gives the same whatever else is in the file
     prefix
         text every translation must begin with
     alternatives
@@ -93,57 +95,47 @@ def translate(
     from polyhead import api
     from polyhead.training.progress import say
 
-    if nbest < 1:
-        raise UsageError(f"--nbest {nbest} is not at least 1")
-    if not sample and (top_k is not None or top_p is not None or temperature != 1.0):
-        raise UsageError(
-            "--temperature, --top-k and --top-p are about --sample, which is not given"
-        )
-    if alternatives is not None and (sample or nbest > 1):
-        raise UsageError("--alternatives goes with neither --sample nor --nbest: it has its own K")
     if alternatives is not None and alternatives < 1:
         raise UsageError(f"--alternatives {alternatives} is not at least 1")
     translator = api.load(run, precision)
-    chosen: dict[str, object] = {
-        "alpha": alpha,
-        "prefix": None if prefix is None else _typed(prefix),
-        "no_repeat_ngram": no_repeat_ngram,
-        "max_length": max_length,
-    }
-    if sample:
-        chosen["sampler"] = translator.sampler(
-            temperature=temperature, top_k=top_k, top_p=top_p, seed=seed
-        )
-        chosen["copies"] = nbest
-    else:
-        chosen["beam"] = max(translator.options(beam=beam).beam, nbest)
-        chosen["alternatives"] = alternatives or 0
-        nbest = alternatives or nbest
-    options = translator.options(**chosen)
+    options = translator.options(
+        beam=beam,
+        alpha=alpha,
+        nbest=nbest,
+        sample=sample,
+        temperature=temperature,
+        top_k=top_k,
+        top_p=top_p,
+        seed=seed,
+        prefix=None if prefix is None else _typed(prefix),
+        alternatives=alternatives,
+        no_repeat_ngram=no_repeat_ngram,
+        max_length=max_length,
+    )
+    count = alternatives or nbest
     with _Sink(output) as sink, _lines_bar(file) as bar:
         found = translator.search(_input(file), options, say=say, progress=bar)
         for line, hypotheses in enumerate(found, start=1):
-            if nbest == 1 and not scores:
-                sink.write(translator.text(hypotheses))
-                continue
-            for text in _ranked(translator, line, hypotheses[:nbest], scores):
-                sink.write(text)
+            if scores:
+                for row in _scored(translator, line, hypotheses[:count]):
+                    sink.write(row)
+            else:
+                texts = [translator.text([one]) for one in hypotheses[:count]]
+                for text in [*texts, *[""] * (count - len(texts))]:
+                    sink.write(text)
 
 
-def _ranked(
-    translator: object, line: int, hypotheses: list[Hypothesis], scores: bool
-) -> Iterator[str]:
+def _scored(translator: Translator, line: int, hypotheses: list[Hypothesis]) -> Iterator[str]:
     for rank, hypothesis in enumerate(hypotheses, start=1):
-        text = translator.text([hypothesis])  # type: ignore[attr-defined]
-        yield f"{line}\t{rank}\t{hypothesis.score:.6f}\t{text}" if scores else text
+        yield f"{line}\t{rank}\t{hypothesis.score:.6f}\t{translator.text([hypothesis])}"
     if not hypotheses:  # an empty line keeps its place
-        yield f"{line}\t1\t0.000000\t" if scores else ""
+        yield f"{line}\t1\t0.000000\t"
 
 
 def evaluate(
     run: Path,
     *,
-    split: Literal["test", "valid"] = "test",
+    split: Literal["test", "valid"] | None = None,
     source: Path | None = None,
     reference: Path | None = None,
     beam: int | None = None,
@@ -151,7 +143,7 @@ def evaluate(
     precision: Literal["fp32", "bf16", "int8"] = "fp32",
     against: Path | None = None,
     corrupt: Annotated[tuple[str, ...], Parameter(negative="", consume_multiple=False)] = (),
-    seed: int = 1,
+    seed: int | None = None,
     picture: Path | None = None,
     json_: Json = False,
 ) -> None:
@@ -162,7 +154,7 @@ def evaluate(
     run
         a run folder, or several that decide together: RUN1,RUN2
     split
-        which split of the recipe's data
+        which split of the recipe's data (default: test)
     source
         a file to translate, instead of a split
     reference
@@ -179,13 +171,15 @@ def evaluate(
         KIND=RATE or KIND=RATE,RATE,…: score damaged sources, too. truncate: the last words are
         missing; omit: some are; swap: neighbours change places; shift: the first stand last
     seed
-        of the damage
+        of the damage (default: 1)
     picture
         a .png for the scores against the damage (default: damage.png in the run)
     """
     from polyhead import api
     from polyhead.training.progress import say
 
+    if seed is not None and not corrupt:
+        raise UsageError("--seed is about --corrupt, which is not given")
     if corrupt and picture is None and run.is_dir() and os.access(run, os.W_OK):
         picture = run / "damage.png"
     report = api.load(run, precision).evaluate(
@@ -194,7 +188,7 @@ def evaluate(
         reference,
         against=against,
         corrupt=corrupt,
-        seed=seed,
+        seed=1 if seed is None else seed,
         picture=picture,
         say=say,
         beam=beam,
@@ -300,6 +294,8 @@ def inspect(
 
     if (text is None) != positions:
         raise UsageError("give the text to look at, or --positions and no text")
+    if positions and target is not None:
+        raise UsageError("--target is about a text; --positions needs neither")
     translator = api.load(run)
     if text is None:
         print(translator.draw_positions(out))

@@ -26,8 +26,8 @@ class State(Protocol):
 
 Step = Callable[[Tensor, Any], tuple[Tensor, Any]]
 """tokens [R,T], state -> logits [R,T,V], state"""
-Choose = Callable[[Tensor], Tensor]
-"""log-probabilities [R,V] -> tokens [R]"""
+Choose = Callable[[Tensor, Tensor, int], Tensor]
+"""log-probabilities [R,V], which rows of the batch these are [R], length -> tokens [R]"""
 Restrict = Callable[[Tensor, Tensor], None]
 """log-probabilities [R,V] and tokens so far [R,T]: sets what is not allowed to -inf, in place"""
 
@@ -95,7 +95,7 @@ def one_by_one(
         if choose is None:
             values, last = top(log_p, 1)
         else:
-            last = choose(log_p)[:, None]
+            last = choose(log_p, running, length)[:, None]
             values = log_p.gather(1, last)
         totals += values[:, 0]
         tokens[:, length - 1] = last[:, 0]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from polyhead.attention.masks import positions_of
 from polyhead.data.batching import by_length
@@ -18,7 +19,7 @@ from polyhead.decoding.alternatives import alternatives
 from polyhead.decoding.constraints import all_of, begin_with, no_repeat
 from polyhead.decoding.ensemble import members_of
 from polyhead.decoding.sampling import Sampler
-from polyhead.decoding.search import Hypothesis, Vocabulary, beam_search, one_by_one
+from polyhead.decoding.search import Choose, Hypothesis, Vocabulary, beam_search, one_by_one
 from polyhead.errors import UsageError
 
 
@@ -59,12 +60,22 @@ def translate_ids(
     vocabulary = Vocabulary(target.pad_id, END_ID, (UNKNOWN_ID, target.pad_id))
     per_row = options.beam if options.sampler is None else options.copies
     per_row *= max(1, options.alternatives)
+    keys = None  # in the order of the input, whatever the order of the batches
+    if options.sampler is not None:
+        keys = options.sampler.keys([sources[i] for i in filled], options.copies)
     for indices in by_length(ragged.lengths, max(1, options.batch_tokens // per_row)):
-        found = _decode(model, ragged, indices, vocabulary, options)
+        choose = None
+        if options.sampler is not None and keys is not None:
+            choose = partial(_draw, options.sampler, keys[indices].flatten())
+        found = _decode(model, ragged, indices, vocabulary, options, choose)
         for index, hypotheses in zip(indices.tolist(), found, strict=True):
             results[filled[index]] = hypotheses
         progress(len(indices))
     return results
+
+
+def _draw(sampler: Sampler, keys: Tensor, log_p: Tensor, rows: Tensor, length: int) -> Tensor:
+    return sampler(log_p, keys.to(rows.device)[rows], length)
 
 
 def longest_output(model: nn.Module) -> int | None:
@@ -81,6 +92,7 @@ def _decode(
     indices: NDArray[np.int64],
     vocabulary: Vocabulary,
     options: Options,
+    choose: Choose | None,
 ) -> list[list[Hypothesis]]:
     source, lengths = sources.padded(indices.tolist(), END_ID)
     limits = lengths + options.extra_length
@@ -129,7 +141,7 @@ def _decode(
         state,
         limits,
         vocabulary,
-        choose=options.sampler,
+        choose=choose,
         restrict=restrict,
         alpha=options.alpha,
     )
