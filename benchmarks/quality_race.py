@@ -26,7 +26,7 @@ from benchmarks import common
 from benchmarks.common import TUNED_ALLOCATOR, Interpreters, Result, System
 from benchmarks.peers.huggingface_race import read_lines
 
-RECIPE = "recipes/multi30k-en-de-lowercase.yaml"
+RECIPE = "recipes/multi30k-en-de-fast.yaml"
 PEER = System(
     name="hf-marian-tuned",
     module="huggingface_race",
