@@ -34,7 +34,11 @@ def fused_projection(width: int, parts: int) -> nn.Linear:
 
 
 class SelfAttention(nn.Module):
-    """Attention of a sequence to itself; queries, keys and values come from one product."""
+    """Attention of a sequence to itself; queries, keys and values come from one product.
+
+    With a cache, rows may be several to its sentences (hypotheses, one after another): they are
+    further queries and keys of that sentence, and `allowed` says which keys are a query's past.
+    """
 
     def __init__(self, d_model: int, num_heads: int, *, scale_scores: bool = True, name: str = ""):
         super().__init__()
@@ -48,13 +52,17 @@ class SelfAttention(nn.Module):
     def forward(
         self, x: Tensor, allowed: Allowed, cache: KeyValueCache | None = None
     ) -> tuple[Tensor, KeyValueCache | None]:
-        """x [B,T,E], allowed over T queries and (cached + T) keys -> ([B,T,E], longer cache)."""
-        q, k, v = (split_heads(part, self.num_heads) for part in self._project(x))
+        """x [B*n,T,E], allowed over n*T queries, (cached + n*T) keys -> ([B*n,T,E], longer cache).
+
+        Without a cache n is 1.
+        """
+        rows = x if cache is None else x.view(len(cache.keys), -1, x.shape[-1])
+        q, k, v = (split_heads(part, self.num_heads) for part in self._project(rows))
         if cache is not None:
             cache = cache.append(k, v)
             k, v = cache.filled()
         values = attend(q, k, v, allowed, scale=self.scale, name=self.name)
-        return self.output(join_heads(values)), cache
+        return self.output(join_heads(values).view(x.shape)), cache
 
     def _project(self, x: Tensor) -> tuple[Tensor, ...]:
         return self.query_key_value(x).chunk(3, dim=-1)

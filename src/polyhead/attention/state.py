@@ -1,7 +1,7 @@
 """What a layer remembers between decoding steps: values passed in and out, never attributes.
 
 A cache may be stepped once: `append` writes into the buffers it shares with the value it returns.
-`select` copies, so a state kept for later is one that was selected.
+Selecting other sentences copies; a state kept for later is one whose sentences were selected.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ from torch import Tensor
 class KeyValueCache:
     """Keys and values of the tokens so far: buffers [B,H,C,D], the first `length` slots filled.
 
-    Which position each slot holds is the model state's to know; it is the same for all layers.
+    B counts sentences: several hypotheses of one share its slots, each step adding one slot a
+    hypothesis. So a beam is reordered without moving a key. Which position each slot holds, and
+    whose past it is, is the model state's to know; it is the same for all layers.
     """
 
     keys: Tensor
@@ -31,14 +33,19 @@ class KeyValueCache:
         return cls(buffer, buffer)
 
     def append(self, k: Tensor, v: Tensor) -> KeyValueCache:
-        """The cache with k, v [B,H,T,D] after its last slot; buffers double when full."""
-        end = self.length + k.shape[2]
+        """The cache with k, v [B,H,T,D] after its last slot."""
+        longer = self.with_room(k.shape[2])
+        longer.keys.narrow(2, self.length, k.shape[2]).copy_(k)
+        longer.values.narrow(2, self.length, k.shape[2]).copy_(v)
+        return longer
+
+    def with_room(self, slots: int) -> KeyValueCache:
+        """The cache with so many slots more, yet to be written; buffers double when full."""
+        end = self.length + slots
         keys, values = self.keys, self.values
         if end > keys.shape[2]:
             room = max(end, 2 * keys.shape[2], 16)
             keys, values = (self._grown(old, room) for old in (keys, values))
-        keys.narrow(2, self.length, k.shape[2]).copy_(k)
-        values.narrow(2, self.length, k.shape[2]).copy_(v)
         return KeyValueCache(keys, values, end)
 
     def _grown(self, old: Tensor, room: int) -> Tensor:

@@ -70,9 +70,10 @@ class Config(ModelSection):
 class State:
     """What a decoding needs to go on: per layer a cache and a memory, and where every slot stands.
 
-    `positions` [R,slots] are those of the cached tokens, `next_positions` [R] those that follow, or
-    with one row for all while they are the same; R rows are n per source sentence, one after
-    another. `full` says that no slot is empty, known without looking.
+    R rows are n hypotheses of each of B sentences, one after another; a sentence's hypotheses share
+    the slots of its caches. `past` [R,slots] tells which slots a row has written, None: all of its
+    sentence's. `positions` [B,slots] are those of the slots, `next_positions` [R] those that
+    follow, or with one row for all while they are the same. `full` says that no slot is empty.
     """
 
     caches: tuple[KeyValueCache, ...]
@@ -80,27 +81,76 @@ class State:
     memory_allowed: Allowed
     positions: Tensor
     next_positions: Tensor
+    past: Tensor | None = None
     full: bool = True
 
+    @property
+    def sentences(self) -> int:
+        return len(self.memories[0].keys)
+
     def select(self, rows: Tensor, sentences: Tensor | None = None) -> State:
-        """The state of these rows (repeats allowed), and of these sentences (default: all)."""
+        """The state of these rows (repeats allowed), and of these sentences (default: all).
+
+        Each sentence gets as many rows as the next, all of its own. Only other sentences are
+        copied: with the same ones the state shares its caches, and one of the two may be stepped.
+        """
         state = self
-        if not same_rows(rows, len(self.caches[0].keys)):
-            state = replace(state, caches=tuple(cache.select(rows) for cache in self.caches))
-            if len(self.positions) > 1:
-                state = replace(
-                    state,
-                    positions=self.positions.index_select(0, rows),
-                    next_positions=self.next_positions.index_select(0, rows),
-                )
-        if sentences is not None and not same_rows(sentences, len(self.memories[0].keys)):
-            k_positions = self.memory_allowed.k_positions.index_select(0, sentences)
-            state = replace(
-                state,
-                memories=tuple(memory.select(sentences) for memory in self.memories),
-                memory_allowed=Allowed.keys(k_positions),
-            )
-        return state
+        if sentences is not None and not same_rows(sentences, self.sentences):
+            state = state._of_sentences(sentences)
+        past, following = self.past, self.next_positions
+        if past is not None:
+            past = past.index_select(0, rows)
+        elif len(rows) > state.sentences:
+            past = torch.ones(len(rows), self.positions.shape[1], dtype=torch.bool)
+            past = past.to(rows.device)
+        if len(following) > 1:
+            following = following.index_select(0, rows)
+        return replace(state, past=past, next_positions=following)
+
+    def _of_sentences(self, sentences: Tensor) -> State:
+        k_positions = self.memory_allowed.k_positions.index_select(0, sentences)
+        positions = self.positions
+        return replace(
+            self,
+            caches=tuple(cache.select(sentences) for cache in self.caches),
+            memories=tuple(memory.select(sentences) for memory in self.memories),
+            memory_allowed=Allowed.keys(k_positions),
+            positions=positions if len(positions) == 1 else positions.index_select(0, sentences),
+        )
+
+    def longer(self, rows: int, length: int, positions: Tensor | None = None) -> State:
+        """The state with tokens [R,length] counted at positions [R,length], not yet in the caches.
+
+        positions default to the next ones; -1 marks empty slots.
+        """
+        before, following = self.positions, self.next_positions
+        full = self.full and positions is None
+        if positions is None:
+            positions = following[:, None] + torch.arange(length, device=following.device)
+        elif len(before) < self.sentences:
+            before, following = before.expand(self.sentences, -1), following.expand(rows)
+        each = rows // self.sentences
+        past = self.past
+        if past is not None:
+            own = torch.eye(each, dtype=torch.bool, device=past.device)
+            own = own.repeat_interleave(length, dim=1).repeat(self.sentences, 1)
+            past = torch.cat([past, own], dim=1)
+        following = torch.maximum(following, positions.amax(dim=1) + 1)
+        slots = positions.repeat(1, each) if len(positions) < rows else positions
+        positions = torch.cat([before, slots.view(len(before), -1)], dim=1)
+        return replace(self, positions=positions, next_positions=following, past=past, full=full)
+
+    def allowed(self, queries: int) -> Allowed:
+        """What the last slots, so many in each sentence, see of all slots."""
+        q_positions = self.positions[:, -queries:]
+        if self.full and self.past is None and queries == 1:
+            return Allowed.whole(q_positions, self.positions)
+        allowed = Causal().prepare(q_positions, self.positions)
+        if self.past is None:
+            return allowed
+        own = self.past.view(self.sentences, -1, 1, self.past.shape[1])
+        own = own.expand(-1, -1, queries // own.shape[1], -1).flatten(1, 2)
+        return Allowed(allowed.matrix & own[:, None], q_positions, self.positions)
 
 
 class Transformer(nn.Module):
@@ -176,27 +226,16 @@ class Transformer(nn.Module):
         positions [R,T] default to the next ones; -1 marks empty slots (a padded prompt's).
         """
         rows, length = tokens.shape
-        full = state.full and positions is None
-        before, following = state.positions, state.next_positions
+        after = state.longer(rows, length, positions)
+        allowed = after.allowed(rows * length // state.sentences)
         if positions is None:
-            positions = following[:, None] + torch.arange(length, device=tokens.device)
-        elif len(before) < rows:
-            before, following = before.expand(rows, -1), following.expand(rows)
-        slots = torch.cat([before, positions], dim=1)
-        if full and length == 1:
-            allowed = Allowed.whole(positions, slots)
-        else:
-            allowed = Causal().prepare(positions, slots)
+            positions = state.next_positions[:, None] + torch.arange(length, device=tokens.device)
         x = self.positions(self.target_embedding(tokens), positions)
         caches = []
         for block, cache, memory in zip(self.decoder, state.caches, state.memories, strict=True):
             x, longer = block(x, allowed, memory, state.memory_allowed, cache)
             caches.append(longer)
-        following = torch.maximum(following, positions.amax(dim=1) + 1)
-        after = replace(
-            state, caches=tuple(caches), positions=slots, next_positions=following, full=full
-        )
-        return self.head(self.decoder_norm(x)), after
+        return self.head(self.decoder_norm(x)), replace(after, caches=tuple(caches))
 
 
 def build(config: Config, *, source_vocab: int, target_vocab: int, shared: bool) -> Transformer:
