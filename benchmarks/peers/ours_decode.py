@@ -27,6 +27,8 @@ class OursDecoding:
         size = shape.vocab_size
         model = build(config_of(shape), source_vocab=size, target_vocab=size, shared=True).eval()
         self.model = model if precision == "fp32" else pack(model, precision)  # type: ignore[arg-type]
+        if precision != "bf16":
+            self.model.quicken()
         self.vocabulary = Vocabulary(size - 1, END, (END, size - 1))
         return {"torch": torch.__version__, "threads": threads}
 

@@ -31,6 +31,7 @@ from polyhead.inspection.curves import check_picture, save_damage_picture
 from polyhead.inspection.maps import AttentionMaps
 from polyhead.inspection.positions import save_positions_picture
 from polyhead.inspection.translation import translation_attention
+from polyhead.layers.swift import Quick
 from polyhead.runs.card import write_card
 from polyhead.runs.folder import Run
 from polyhead.tasks.translation import Corpus, Task
@@ -132,11 +133,13 @@ def _together(runs: Sequence[Run]) -> Run:
 
 
 def _in_precision(model: nn.Module, precision: Precision) -> nn.Module:
-    if precision == "fp32":
-        return model
-    from polyhead.layers.packed import pack
+    if precision != "fp32":
+        from polyhead.layers.packed import pack
 
-    return pack(model, precision)
+        model = pack(model, precision)
+    if precision != "bf16" and isinstance(model, Quick):
+        model.quicken()
+    return model
 
 
 class Translator:

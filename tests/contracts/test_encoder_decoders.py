@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -17,6 +17,8 @@ from polyhead.attention.masks import EMPTY, positions_of
 from polyhead.config import ModelSection
 from polyhead.errors import RunError
 from polyhead.layers.loss import sequence_loss
+from polyhead.layers.packed import pack
+from polyhead.layers.swift import Quick
 from polyhead.runs.folder import load_weights, read_weights, weights_of
 
 SOURCE_VOCAB, TARGET_VOCAB = 43, 40
@@ -362,6 +364,56 @@ def test_a_state_selected_before_a_step_is_not_touched_by_it(
     logits, _ = model.step(tokens, kept)  # type: ignore[operator]
     whole = logits_of(model, source[turned], torch.cat([some_ids(2, 2)[turned], tokens], dim=1))
     torch.testing.assert_close(logits[:, -1], whole[:, -1], atol=1e-4, rtol=1e-4)
+
+
+@every_model
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+@torch.inference_mode()
+def test_quick_steps_equal_plain_ones(
+    kind: str, keys: dict[str, Any], shared: bool, precision: Literal["fp32", "int8"]
+) -> None:
+    plain, quick = (make(kind, keys, shared) for _ in range(2))
+    if not isinstance(quick, Quick):
+        pytest.skip(f"{kind} has no quick steps")
+    if precision == "int8":
+        plain, quick = pack(plain, "int8"), pack(quick, "int8")
+    assert isinstance(quick, Quick)
+    quick.quicken()
+    source = some_ids(3, 6)
+    positions = positions_of(torch.tensor([6, 3, 5]), 6)
+    models = (plain, quick)
+    states = [m.begin(source, positions) for m in models]  # type: ignore[operator]
+    called = 0
+
+    def counted(*inputs: object) -> Tensor:
+        nonlocal called
+        called += 1
+        logits: Tensor = swift(*inputs)
+        return logits
+
+    swift, quick.swift = quick.swift, counted  # type: ignore[attr-defined]
+    moves: list[tuple[list[int], list[int] | None]] = [
+        ([0, 0, 1, 1, 2, 2], None),
+        ([1, 0, 2, 2, 5, 5], None),
+        ([1, 1, 4, 5], [0, 2]),
+        ([0, 1, 2, 3], None),
+        ([3], [1]),
+    ]
+    rows = 3
+    for seed, (order, sentences) in enumerate(moves):
+        for again in range(4):  # past the buffers' first room
+            tokens = some_ids(rows, 1, seed=10 * seed + again)
+            (expected, states[0]), (found, states[1]) = (
+                m.step(tokens, state)  # type: ignore[operator]
+                for m, state in zip(models, states, strict=True)
+            )
+            # in int8 a rounding of the inputs may fall to the other side
+            near = 1e-4 if precision == "fp32" else 0.05
+            torch.testing.assert_close(found, expected, atol=near, rtol=near)
+        kept = None if sentences is None else torch.tensor(sentences)
+        states = [state.select(torch.tensor(order), kept) for state in states]
+        rows = len(order)
+    assert called == 4 * len(moves)
 
 
 # --- sizes and weights

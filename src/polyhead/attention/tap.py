@@ -44,6 +44,11 @@ def listening(name: str) -> bool:
     return listener is not None and fnmatchcase(name, listener.pattern)
 
 
+def anyone() -> bool:
+    """Whether somebody listens to any name now."""
+    return _listener.get() is not None
+
+
 def hear(name: str, weights: Tensor) -> None:
     """Give the weights [B,H,Q,K] of one call to whoever listens."""
     listener = _listener.get()

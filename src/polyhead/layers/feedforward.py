@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 Activation = Literal["relu", "gelu", "gelu_tanh"]
@@ -14,7 +15,7 @@ class RectifiedLinear(nn.Linear):
 
     def forward(self, x: Tensor) -> Tensor:
         """[..,E] -> [..,N]."""
-        return super().forward(x).relu_()
+        return F.linear(x, self.weight, self.bias).relu_()
 
 
 class FeedForward(nn.Module):

@@ -12,7 +12,6 @@ from collections.abc import Callable, Collection
 from functools import cache
 from typing import Literal, cast
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -59,16 +58,17 @@ class Int8Linear(nn.Module):
         self._bias = torch.zeros(self.out_features)
         if bias is not None:
             self._bias.copy_(bias.detach())
-        self._small = weight.numel() <= _SMALL_WEIGHTS
+        self._small, self._small_rows = weight.numel() <= _SMALL_WEIGHTS, _SMALL_ROWS
         padded = F.pad(weight_int8, (0, _TRAILER))  # zeros meet the trailer: it stays uncut
         self._gemm, self._primitive = _int8_products()
         self._zeros = torch.zeros(self.out_features, dtype=torch.int64)
-        if self._gemm:
-            # Rows at multiples of 64 bytes: one row's product reads them 1.3 times faster.
-            room = F.pad(padded, (0, -padded.shape[1] % 64))
-            self._weight = room[:, : padded.shape[1]].t()
+        # Rows at multiples of 64 bytes: one row's product reads them 1.3 times faster.
+        room = F.pad(padded, (0, -padded.shape[1] % 64))
+        self._weight = room[:, : padded.shape[1]].t()
+        self._blocked = self._weight
         if self._primitive:
             self._blocked = torch.ops.onednn.qlinear_prepack(padded, None)
+        self._emulated = torch.empty(0)
         if not (self._gemm or self._primitive):
             self._emulated = padded.float()
 
@@ -80,44 +80,28 @@ class Int8Linear(nn.Module):
         return cls(weight, bias, relu)
 
     def forward(self, x: Tensor) -> Tensor:
-        """x [..,K] -> [..,N] fp32."""
-        rows = x.reshape(-1, self.in_features)
-        if rows.dtype is not torch.float32:
-            rows = rows.float()
-        packed = torch.ops.quantized.embedding_bag_byte_prepack.default(rows)
-        y = self._one_row(packed) if self._gemm and len(rows) == 1 else self._many_rows(packed)
-        if self.relu:
-            y.relu_()
-        return y.view(*x.shape[:-1], self.out_features)
-
-    def _one_row(self, packed: Tensor) -> Tensor:
-        """Bytes [1,K+8] -> [1,N]: scale and least value as numbers spare small operations."""
-        scale, low = packed.numpy()[0, self.in_features :].view(np.float32).tolist()
-        y = torch.add(self._bias, self._column, alpha=low)
-        product = torch._int_mm(packed, self._weight)
-        return torch.addcmul(y, product, self._weight_scale, value=scale)
-
-    def _many_rows(self, packed: Tensor) -> Tensor:
-        """Bytes [M,K+8] -> [M,N]."""
-        scale, low = self._scale_and_low(packed)
-        count = len(packed)
-        few = self._small and count <= _SMALL_ROWS
-        if count and self._gemm and (few or not self._primitive):
+        """x [..,K] -> [..,N] fp32. Written so that `torch.jit.script` takes it, too."""
+        rows = x.reshape(-1, self.in_features).float()
+        count = rows.size(0)
+        # Each row's bytes, followed by its scale and least value, which no product sees: reading
+        # those back costs more small operations than finding them again.
+        packed = torch.ops.quantized.embedding_bag_byte_prepack(rows)
+        low = rows.amin(1, keepdim=True)
+        scale = (rows.amax(1, keepdim=True) - low) * (1 / 255)
+        few = count == 1 or (self._small and count <= self._small_rows)
+        if count == 0:
+            y = rows.new_zeros(0, self.out_features)
+        elif self._gemm and (few or not self._primitive):
             product = torch._int_mm(packed, self._weight)
             y = torch.addcmul(self._bias, product, self._weight_scale * scale)
+            y.addcmul_(low, self._column)
         else:
-            y = self._scaled_product(packed) if count else scale.new_zeros(0, self.out_features)
+            y = self._scaled_product(packed)
             torch.addcmul(self._bias, y, scale, out=y)  # a second large buffer would cost more
-        return y.addcmul_(low, self._column)
-
-    def _scale_and_low(self, packed: Tensor) -> tuple[Tensor, Tensor]:
-        """The scale and the least value [M,1] that stand behind each row of bytes [M,K+8]."""
-        if self.in_features % 4:
-            trailer = packed[:, self.in_features :]  # floats must start at multiples of 4
-            packed = trailer.clone(memory_format=torch.contiguous_format)
-        floats = packed.view(torch.float32)
-        _, scale, low = floats.split_with_sizes((floats.shape[1] - 2, 1, 1), 1)
-        return scale, low
+            y.addcmul_(low, self._column)
+        if self.relu:
+            y.relu_()
+        return y.view(x.shape[:-1] + (self.out_features,))  # noqa: RUF005 - no * in TorchScript
 
     def _scaled_product(self, packed: Tensor) -> Tensor:
         """Bytes [M,K+8] -> scale_w (q · w) [M,N] fp32."""
@@ -223,11 +207,10 @@ def _packed(layer: nn.Linear | OutputHead, precision: Precision) -> nn.Module:
 
 def _onednn_product(rows: Tensor, blocked: Tensor, scale: Tensor, zeros: Tensor) -> Tensor:
     """rows [M,K] uint8, weight [N,K] int8 in blocks -> scale (rows · weight) [M,N] fp32."""
-    product = torch.ops.onednn.qlinear_pointwise.default(
-        *(rows, 1.0, 0, blocked, scale, zeros, None),  # rows and weight without offset, no bias
-        *(1.0, 0, torch.float32, "none", [], ""),  # an output that is not quantised, nothing after
+    # Rows and weight without offset, no bias; an output that is not quantised, nothing after it.
+    return torch.ops.onednn.qlinear_pointwise(
+        rows, 1.0, 0, blocked, scale, zeros, None, 1.0, 0, torch.float32, "none", [], ""
     )
-    return cast(Tensor, product)
 
 
 @cache

@@ -14,6 +14,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
+from polyhead.attention import tap
 from polyhead.attention.masks import Allowed, Causal, by_width
 from polyhead.attention.state import KeyValueCache, Memory, same_rows
 from polyhead.config import ModelSection
@@ -21,6 +22,7 @@ from polyhead.layers.block import DecoderBlock, EncoderBlock, NormPlace
 from polyhead.layers.dropout import Dropout
 from polyhead.layers.embeddings import OutputHead, TokenEmbedding
 from polyhead.layers.positions import PositionKind, Positions
+from polyhead.layers.swift import Quick, Swift, SwiftDecoder, scripted
 
 # Decoding encodes this many slots at once: enough for fast products, few enough for the caches.
 ENCODED_TOGETHER = 256
@@ -153,7 +155,7 @@ class State:
         return Allowed(allowed.matrix & own[:, None], q_positions, self.positions)
 
 
-class Transformer(nn.Module):
+class Transformer(nn.Module, Quick):
     """Encoder-decoder Transformer; sequences are token ids [B,T] with their positions [B,T]."""
 
     def __init__(self, config: Config, *, source_vocab: int, target_vocab: int, shared: bool):
@@ -181,6 +183,8 @@ class Transformer(nn.Module):
         self.encoder_norm = nn.LayerNorm(width) if pre else nn.Identity()
         self.decoder_norm = nn.LayerNorm(width) if pre else nn.Identity()
         self.head = OutputHead(self.target_embedding.weight)
+        self.quick = False
+        self.swift: Swift | None = None
 
     def encode(self, source: Tensor, positions: Tensor) -> Tensor:
         """source [B,S] -> memory [B,S,E]."""
@@ -204,6 +208,8 @@ class Transformer(nn.Module):
 
     def begin(self, source: Tensor, positions: Tensor) -> State:
         """Encode the source and project its memory once for every layer."""
+        if self.quick and self.swift is None:
+            self.swift = self._scripted()
         blocks = cast("list[DecoderBlock]", self.decoder)
         parts: list[list[tuple[Tensor, Memory]]] = [[] for _ in blocks]
         for rows, width in by_width(positions, ENCODED_TOGETHER):
@@ -227,6 +233,8 @@ class Transformer(nn.Module):
         """
         rows, length = tokens.shape
         after = state.longer(rows, length, positions)
+        if self.swift is not None and length == 1 and after.full and not tap.anyone():
+            return _swift_step(self.swift, tokens, state, after)
         allowed = after.allowed(rows * length // state.sentences)
         if positions is None:
             positions = state.next_positions[:, None] + torch.arange(length, device=tokens.device)
@@ -236,6 +244,40 @@ class Transformer(nn.Module):
             x, longer = block(x, allowed, memory, state.memory_allowed, cache)
             caches.append(longer)
         return self.head(self.decoder_norm(x)), replace(after, caches=tuple(caches))
+
+    def quicken(self) -> None:
+        """Take single decoding steps by `layers/swift.py` from the next `begin` on."""
+        self.quick, self.swift = True, None
+
+    def _scripted(self) -> Swift:
+        decoder = SwiftDecoder(
+            embedding=self.target_embedding,
+            positions=self.positions,
+            blocks=cast(Iterable[DecoderBlock], self.decoder),
+            norm=self.decoder_norm,
+            head=self.head,
+        )
+        return scripted(decoder)
+
+
+def _swift_step(swift: Swift, tokens: Tensor, state: State, after: State) -> tuple[Tensor, State]:
+    """`step` of one token a row without empty slots, as one call into torch."""
+    rows = len(tokens)
+    each = rows // state.sentences
+    caches = tuple(cache.with_room(each) for cache in state.caches)
+    bias = None
+    if not state.memory_allowed.everything:
+        bias, _ = state.memory_allowed.additive(caches[0].keys.dtype)
+    logits = swift(
+        tokens[:, 0],
+        state.next_positions,
+        [(cache.keys, cache.values) for cache in caches],
+        [(memory.keys, memory.values) for memory in state.memories],
+        state.caches[0].length,
+        after.past,
+        bias,
+    )
+    return logits[:, None], replace(after, caches=caches)
 
 
 def build(config: Config, *, source_vocab: int, target_vocab: int, shared: bool) -> Transformer:
