@@ -33,10 +33,10 @@ def _hugging_face(name: str, module: str, needs: str, precision: str, *, tuned: 
     )
 
 
-def _ours(precision: str) -> System:
+def _ours(precision: str, name: str = "ours", module: str = "ours_decode") -> System:
     return System(
-        name=f"ours-{precision}",
-        module="ours_decode",
+        name=f"{name}-{precision}",
+        module=module,
         peer="ours",
         needs="polyhead",
         arguments=("--precision", precision),
@@ -49,6 +49,7 @@ SYSTEMS = [
     _ours("int8"),
     _hugging_face("ctranslate2-int8", _CT2, "ctranslate2", "int8", tuned=False),
     _hugging_face("ctranslate2-int8-tuned", _CT2, "ctranslate2", "int8", tuned=True),
+    _ours("int8", "exported", "exported_decode"),
     _ours("bf16"),
     _hugging_face("hf-bf16", _HF, "transformers", "bf16", tuned=False),
     _ours("fp32"),

@@ -10,7 +10,7 @@ machine.prepare()  # before torch is loaded
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from torch import nn
 
@@ -35,6 +35,10 @@ from polyhead.layers.swift import Quick
 from polyhead.runs.card import write_card
 from polyhead.runs.folder import Run
 from polyhead.tasks.translation import Corpus, Task
+
+if TYPE_CHECKING:
+    from polyhead.export.ctranslate2_engine import CTranslate2Engine
+    from polyhead.export.verify import Exported
 
 __all__ = ["AttentionMaps", "Translator", "load", "train"]
 
@@ -67,11 +71,20 @@ def train(
         return begin(checked, place, processes)
 
 
-def load(run: str | Path, precision: Precision = "fp32") -> Translator:
+def load(
+    run: str | Path,
+    precision: Precision = "fp32",
+    *,
+    engine: Literal["torch", "ctranslate2"] = "torch",
+    say: Callable[[str], None] = lambda text: None,
+) -> Translator:
     """A trained run, ready to use; raises RunError with what is wrong with the folder.
 
     Several runs with commas between, RUN1,RUN2, decide together: each next token gets the mean of
     their probabilities. They need the same tokenizers, and the first one's recipe counts.
+
+    The engine ctranslate2 (extra `ctranslate2`) translates with an export of the run, in fp32 or
+    int8, which is made at the first use and kept in the run; `say` hears of it.
 
     >>> import polyhead
     >>> polyhead.load("runs/none")
@@ -79,6 +92,8 @@ def load(run: str | Path, precision: Precision = "fp32") -> Translator:
     polyhead.errors.UsageError: no run folder runs/none; ...
     """
     runs = [Run.open(path) for path in _run_folders(run)]
+    if engine == "ctranslate2":
+        return _with_ctranslate2(runs, precision, say)
     machine.apply(machine.choose("fp32"))
     tasks = [
         registry.find("tasks", one.recipe.task).Task.load(one.recipe, one.path) for one in runs
@@ -93,6 +108,21 @@ def load(run: str | Path, precision: Precision = "fp32") -> Translator:
     together = _together(runs)
     task = Task.load(together.recipe, runs[0].path)
     return Translator(together, task, Ensemble(models), precision)
+
+
+def _with_ctranslate2(
+    runs: Sequence[Run], precision: Precision, say: Callable[[str], None]
+) -> Translator:
+    from polyhead.export.ctranslate2_engine import CTranslate2Engine
+
+    if len(runs) > 1:
+        raise UsageError("the engine ctranslate2 takes one run; several decide together in torch")
+    if precision == "bf16":
+        raise UsageError("the engine ctranslate2 has no bf16 on a CPU; choose fp32 or int8")
+    translator = load(runs[0].path)
+    quantization: Literal["int8", "float32"] = "int8" if precision == "int8" else "float32"
+    translator.engine = CTranslate2Engine(runs[0], translator.task, quantization, say)
+    return translator
 
 
 def _run_folders(run: str | Path) -> list[Path]:
@@ -167,6 +197,7 @@ class Translator:
 
     def __init__(self, run: Run, task: Task, model: nn.Module, precision: Precision = "fp32"):
         self.run, self.task, self.model, self.precision = run, task, model, precision
+        self.engine: CTranslate2Engine | None = None  # what `search` uses instead of the model
 
     def options(self, **changes: Any) -> Options:
         """The run's own decoding options with changes, named as on the command line."""
@@ -234,13 +265,11 @@ class Translator:
                     del row[limit - 1 :]
                 row.append(END_ID)
             line += len(window)
-            yield from translate_ids(
-                self.model,
-                rows,  # type: ignore[arg-type]
-                self.task.target_tokenizer,
-                options,
-                progress,
-            )
+            target = self.task.target_tokenizer
+            if self.engine is None:
+                yield from translate_ids(self.model, rows, target, options, progress)  # type: ignore[arg-type]
+            else:
+                yield from self.engine.translate_ids(rows, options, progress)  # type: ignore[arg-type]
 
     def __getattr__(self, name: str) -> Any:
         if name in OTHER_TASKS:
@@ -371,6 +400,8 @@ class Translator:
         say: Callable[[str], None],
         options: Mapping[str, Any],
     ) -> Judged:
+        if self.engine is not None:
+            raise UsageError("evaluation is by the engine torch: load the run without another one")
         if (source is None) != (reference is None):
             raise UsageError("source and reference files go together")
         if source is not None:
@@ -382,6 +413,35 @@ class Translator:
             corpus = self.task.read(split, say)
         name = str(self.run.path)
         return Judged(self.task, self.model, corpus, self.options(**options), name, split)
+
+    def export(
+        self,
+        to: Literal["ctranslate2", "huggingface"],
+        out: str | Path,
+        *,
+        quantization: Literal["float32", "int8"] = "float32",
+    ) -> Exported:
+        """Write the run for CTranslate2 or Hugging Face; what comes out was loaded and compared.
+
+        Raises UsageError where `out` exists or the format cannot hold the model, MissingExtraError
+        without the other program, PolyheadError where its outputs are not the run's.
+
+        >>> import polyhead
+        >>> translator = polyhead.load("runs/ko-en")
+        >>> made = translator.export("ctranslate2", "exported", quantization="int8")
+        >>> made.path.name, made.difference < 0.5
+        ('exported', True)
+        """
+        self._check_alone("a format is written")
+        if to == "huggingface":
+            from polyhead.export.huggingface import export_huggingface
+
+            return export_huggingface(self.run, Path(out))
+        if to != "ctranslate2":
+            raise UsageError(f"no export to {to!r}; there are ctranslate2, huggingface")
+        from polyhead.export.ctranslate2_export import export_ctranslate2
+
+        return export_ctranslate2(self.run, Path(out), quantization)
 
     def explain(self, text: str) -> Explanation:
         """How the source tokenizer cuts a text."""
@@ -415,7 +475,7 @@ class Translator:
 
     def _check_alone(self, what: str) -> None:
         if isinstance(self.model, Ensemble):
-            raise UsageError(f"{what} in one run at a time; {self.run.path} are several")
+            raise UsageError(f"{what} for one run at a time; {self.run.path} are several")
 
     def draw_positions(self, path: str | Path, count: int = 128) -> Path:
         """A picture (.png) of the encodings of the first positions, and how alike they are.

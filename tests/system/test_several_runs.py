@@ -105,8 +105,10 @@ def test_a_missing_member_and_a_lone_comma_are_told(trained: Path, corpus: Path)
 def test_one_run_at_a_time_is_looked_into(trained: Path, rival: Path, tmp_path: Path) -> None:
     out = tmp_path / "map.json"
     told = inside("inspect", f"{trained},{rival}", "그 다리", "--out", out)
-    check_told(told, 2, "one run at a time")
-    check_told(inside("inspect", f"{trained},{rival}", "--positions", "--out", out), 2, "one run")
+    check_told(told, 2, "for one run at a time")
+    check_told(
+        inside("inspect", f"{trained},{rival}", "--positions", "--out", out), 2, "for one run"
+    )
 
 
 def test_alternatives_part_after_the_prefix(trained: Path, lines: list[str]) -> None:

@@ -36,6 +36,7 @@ for command, module, summary in (
     ("score", "use", "Log-probability of given translations."),
     ("align", "use", "Which source word each target word comes from, as Pharaoh links."),
     ("inspect", "use", "Draw what a translation attends to, or the positions."),
+    ("export", "export", "Write a run for CTranslate2 or Hugging Face, verified."),
     ("explain", "use", "Show how a text is cut into tokens."),
 ):
     function = command.replace("-", "_")

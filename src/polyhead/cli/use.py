@@ -51,6 +51,7 @@ def translate(
     no_repeat_ngram: int = 0,
     max_length: int | None = None,
     precision: Literal["fp32", "bf16", "int8"] = "fp32",
+    engine: Literal["torch", "ctranslate2"] = "torch",
 ) -> None:
     """Translate lines: exactly one output line per input line.
 
@@ -91,13 +92,15 @@ def translate(
         most tokens of a translation (default: the source's plus 50)
     precision
         fp32 gives the same text whatever a line is batched with; int8 is fastest
+    engine
+        ctranslate2 exports the run at the first use and translates with CTranslate2 (fp32, int8)
     """
     from polyhead import api
     from polyhead.training.progress import say
 
     if alternatives is not None and alternatives < 1:
         raise UsageError(f"--alternatives {alternatives} is not at least 1")
-    translator = api.load(run, precision)
+    translator = api.load(run, precision, engine=engine, say=say)
     options = translator.options(
         beam=beam,
         alpha=alpha,

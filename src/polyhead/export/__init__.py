@@ -1,0 +1,1 @@
+"""Runs in other programs' formats; each export is loaded and compared before it counts."""
