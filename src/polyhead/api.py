@@ -380,7 +380,7 @@ class Translator:
         report, hypotheses = report_of(judged[0], lowercase=lowercase)
         if source is None and split == "test" and not isinstance(self.model, Ensemble):
             try:
-                write_card(self.run, self.run.info.get("data"), report)
+                self._write_card(report, judged[0].options)
             except RunError as error:  # a folder one may only read
                 say(f"the scores were not written into the run: {error}")
         if against is not None:
@@ -442,6 +442,10 @@ class Translator:
         from polyhead.export.ctranslate2_export import export_ctranslate2
 
         return export_ctranslate2(self.run, Path(out), quantization)
+
+    def _write_card(self, report: dict[str, Any], options: Options) -> None:
+        settings = {"beam": options.beam, "alpha": options.alpha, "precision": self.precision}
+        write_card(self.run, self.run.info.get("data"), report, settings)
 
     def explain(self, text: str) -> Explanation:
         """How the source tokenizer cuts a text."""

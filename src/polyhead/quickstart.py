@@ -59,6 +59,7 @@ def quickstart(data: Path | None, out: Path, minutes: float, say: Say) -> dict[s
         return {}
     translator = api.load(run.path)
     report = _score(translator, parts, say)
+    translator.evaluate()  # writes all scores into the model card
     _show(translator, parts["test"], out, say)
     _next_steps(out, say)
     return report

@@ -364,7 +364,7 @@ def test_data_that_moved_is_named_when_a_split_is_wanted(copy: Path, tmp_path: P
         (("--sample", "--temperature", "nan"), ("temperature nan is not above 0",)),
         (("--sample", "--seed", 2**70), ("seed ", "is not between 0 and 2^63")),
         (("--precision", "fp8"), ('"fp8"', "fp32", "bf16", "int8")),
-        (("--baem", 3), ("nknown option", "--baem", "polyhead COMMAND --help")),
+        (("--baem", 3), ("unknown option --baem", "mean --beam?", "translate --help")),
     ],
 )
 def test_a_wrong_option_of_translate_is_wrong_use(

@@ -51,9 +51,39 @@ def test_recipes_lists_the_shipped_ones_which_are_valid(monkeypatch: pytest.Monk
 
 
 def test_an_unknown_command_is_wrong_use() -> None:
-    check_told(inside("trian"), 2, 'Unknown command "trian"', "train", "polyhead --help")
-    check_told(inside("train", "--baem"), 2, "--baem")
-    check_told(inside("translate"), 2, "run", "requires an argument")
+    told = inside("trian")
+    check_told(told, 2, "Unknown command \"trian\". Did you mean 'train'?", "polyhead --help")
+    assert all(command in told.err for command in COMMANDS)
+    check_told(inside("--bogus"), 2, 'Unknown option "--bogus"', "The commands are")
+
+
+@pytest.mark.parametrize(
+    ("line", "phrases"),
+    [
+        (
+            "explain RUN two words --json",
+            (
+                "`explain` takes RUN TEXT: 'words' is too much",
+                "needs quotes: polyhead explain RUN 'two words' --json",
+            ),
+        ),
+        ("inspect RUN a b --out x.png", ("polyhead inspect RUN 'a b' --out x.png",)),
+        ("translate RUN a b", ("`translate` takes RUN FILE: 'b' is too much",)),
+        ("recipes x", ("`recipes` takes no operand: 'x' is too much", "usage: polyhead recipes")),
+        ("translate RUN --bem 3", ("unknown option --bem; did you mean --beam?",)),
+        ("train x.yaml --otu=y", ("unknown option --otu; did you mean --out?",)),
+        ("score RUN --sorce a --target b", ("unknown option --sorce; did you mean --source?",)),
+        ("translate", ("needs RUN: a run folder", "usage: polyhead translate RUN [FILE]")),
+        ("explain RUN", ("needs TEXT: a text, in quotes", "usage: polyhead explain RUN TEXT")),
+        ("score RUN --source a", ("`score` needs --target TARGET", "--source SOURCE --target")),
+        ("translate RUN --beam", ("--beam needs a value after it",)),
+        ("finetune r", ("`finetune` needs --from FROM", "RECIPE [OVERRIDES...] --from FROM")),
+        ("verify-resume", ("needs RECIPE: a recipe's file, or the name of a shipped one",)),
+    ],
+)
+def test_a_wrong_command_line_says_what_to_type(line: str, phrases: tuple[str, ...]) -> None:
+    words = line.split()
+    check_told(inside(*words), 2, *phrases, f"`polyhead {words[0]} --help`")
 
 
 def test_verify_resume_needs_steps_to_be_killed_between(corpus: Path, tmp_path: Path) -> None:

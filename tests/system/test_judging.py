@@ -56,7 +56,12 @@ def test_the_library_gives_the_same_report(report: dict[str, Any], copy: Path) -
 def test_evaluate_writes_the_scores_into_the_model_card(report: dict[str, Any], copy: Path) -> None:
     card = (copy / "README.md").read_text(encoding="utf-8")
     assert f"| bleu | {report['metrics']['bleu']['score']:.2f}, 95% [" in card
-    assert "50 examples" in card
+    command = "polyhead evaluate RUN --split test --beam 2 --alpha 0.6 --precision fp32"
+    assert f"`{command}`, 50 examples" in card
+    assert "| device | cpu |\n| training precision | fp32 |\n| threads | " in card
+    assert "{" not in card.split("## Recipe")[0]  # tables, no raw values
+    words = [str(copy) if word == "RUN" else word for word in command.split()[1:]]
+    assert inside(*words, "--json").json()["metrics"] == report["metrics"]
 
 
 def test_two_files_score_as_the_split_they_are(

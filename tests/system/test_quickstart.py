@@ -49,6 +49,10 @@ def test_own_pairs_become_a_translator_with_scores_pictures_and_next_steps(
     names = {path.name for path in out.iterdir()}
     assert {"train.tsv", "valid.tsv", "test.tsv", "recipe.yaml", "run", "attention.html"} <= names
     assert info(out / "run")["complete"] is True
+    card = (out / "run" / "README.md").read_text(encoding="utf-8")
+    assert "Not measured yet" not in card
+    assert "| bleu | " in card
+    assert "--beam 1 --alpha 0.0 --precision fp32`, 15 examples" in card
     assert inside("translate", out / "run", stdin="안녕하세요.\n".encode()).code == 0
     train = {line.split("\t")[0] for line in (out / "train.tsv").read_text().splitlines()[1:]}
     test = {line.split("\t")[0] for line in (out / "test.tsv").read_text().splitlines()[1:]}

@@ -14,6 +14,7 @@ import cyclopts
 from rich.console import Console
 
 from polyhead import __version__, machine
+from polyhead.cli import faults
 from polyhead.errors import PolyheadError, Stopped
 
 app = cyclopts.App(
@@ -57,8 +58,9 @@ def main(arguments: list[str] | None = None) -> None:
         finally:
             sys.stdout.flush()  # what cannot be written is told here, not while Python ends
     except cyclopts.CycloptsError as error:
-        stderr.print(f"polyhead: {error}", markup=False, soft_wrap=True)
-        stderr.print("`polyhead --help` and `polyhead COMMAND --help` show what there is.")
+        typed = sys.argv[1:] if arguments is None else arguments
+        message = faults.explain(error, app, typed)
+        stderr.print(f"polyhead: {message}", markup=False, soft_wrap=True)
         sys.exit(2)
     except PolyheadError as error:
         stderr.print(f"polyhead: {error}", markup=False, soft_wrap=True)

@@ -11,6 +11,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import tokenizers as hf
@@ -61,7 +62,7 @@ class Tokenizer:
         return [" ".join(text.split()) for text in texts]
 
     def labels(self, ids: Sequence[int]) -> list[str]:
-        """A readable label per id, `▁` for a leading space; parts of a character are shown as …"""
+        """A readable label per id: `▁` for a space, <ED> for a byte of a character cut apart."""
         return [self._label(i) for i in ids]
 
     def _label(self, token_id: int) -> str:
@@ -70,11 +71,9 @@ class Tokenizer:
         piece = str(self.inner.id_to_token(token_id))
         if isinstance(self.inner.decoder, decoders.Metaspace):
             return piece  # readable, and marked, as it is
+        if isinstance(self.inner.decoder, decoders.ByteLevel):
+            return _bytes_shown(piece)
         text = self.inner.decode([token_id], skip_special_tokens=False)
-        if "\ufffd" in text:
-            return "…"
-        if piece.startswith("Ġ") and not text.startswith(" "):
-            text = " " + text
         return text.replace(" ", "▁") or piece
 
     def explain(self, text: str) -> Explanation:
@@ -113,6 +112,26 @@ class Tokenizer:
             return cls(hf.Tokenizer.from_file(str(path)))
         except Exception as error:  # the library raises bare Exception for anything
             raise RunError(f"{path} is missing or not a tokenizer file ({error})") from None
+
+
+@cache
+def _byte_of() -> dict[str, int]:
+    """The byte that each character of byte-level pieces stands for: GPT-2's table.
+
+    Printable Latin-1 characters are themselves; the other bytes, in order, follow U+00FF.
+    """
+    themselves = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    others = sorted(set(range(256)) - set(themselves))
+    return {chr(b): b for b in themselves} | {chr(256 + i): b for i, b in enumerate(others)}
+
+
+def _bytes_shown(piece: str) -> str:
+    """A byte-level piece as text; bytes that are no whole character as <ED>."""
+    if not _byte_of().keys() >= set(piece):
+        return piece
+    text = bytes(_byte_of()[char] for char in piece).decode("utf-8", "surrogateescape")
+    shown = (f"<{ord(c) - 0xDC00:02X}>" if "\udc80" <= c <= "\udcff" else c for c in text)
+    return "".join(shown).replace(" ", "▁")
 
 
 def train(config: TokenizerConfig, texts: Iterable[str]) -> Tokenizer:

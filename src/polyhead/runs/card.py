@@ -8,8 +8,16 @@ from polyhead.files import write_text
 from polyhead.runs.folder import Run
 
 
-def write_card(run: Run, data: dict[str, Any] | None, scores: dict[str, Any] | None = None) -> None:
-    """Write README.md into the run; `scores` are an evaluation's, as `evaluate --json` prints."""
+def write_card(
+    run: Run,
+    data: dict[str, Any] | None,
+    scores: dict[str, Any] | None = None,
+    settings: dict[str, Any] | None = None,
+) -> None:
+    """Write README.md into the run; `scores` are an evaluation's, as `evaluate --json` prints.
+
+    `settings` are the evaluation's options by name, from which its command is written.
+    """
     info, recipe = run.info, run.recipe
     lines = [
         f"# {recipe.name}",
@@ -21,7 +29,7 @@ def write_card(run: Run, data: dict[str, Any] | None, scores: dict[str, Any] | N
         f"| steps, epochs | {info['step']:,}, {info['epoch']} |",
         f"| stopped because of | {info['stopped_because']} |",
         f"| weights | {info['weights']} (step {info.get('weights_step')}) |",
-        f"| computed with | {info.get('choices')} |",
+        *(_about_machine(info["choices"]) if "choices" in info else []),
         *(_about_origin(info["finetuned_from"]) if "finetuned_from" in info else []),
         *(_about_data(data) if data else []),
         "",
@@ -31,19 +39,36 @@ def write_card(run: Run, data: dict[str, Any] | None, scores: dict[str, Any] | N
     if scores is None:
         lines += ["Not measured yet: `polyhead evaluate RUN` measures and writes them here.", ""]
     else:
-        command = f"polyhead evaluate RUN --split {scores['split']}"
-        lines += [
-            f"`{command}`, {scores['examples']:,} examples:",
-            "",
-            "| metric | score |",
-            "|---|---|",
-        ]
-        for name, value in scores["metrics"].items():
-            shown = _score(value) if isinstance(value, dict) else f"{value:.4f}"
-            lines.append(f"| {name} | {shown} |")
-        lines.append("")
+        lines += _about_scores(scores, settings or {})
     lines += ["## Recipe", "", "```yaml", recipe.as_yaml().rstrip(), "```", ""]
     write_text(run.path / "README.md", "\n".join(lines))
+
+
+def _about_machine(choices: dict[str, Any]) -> list[str]:
+    return [
+        f"| {name} | {choices[key]} |"
+        for name, key in (
+            ("device", "device"),
+            ("training precision", "precision"),
+            ("threads", "threads"),
+        )
+        if key in choices
+    ]
+
+
+def _about_scores(scores: dict[str, Any], settings: dict[str, Any]) -> list[str]:
+    options = "".join(f" --{name} {value}" for name, value in settings.items())
+    lines = [
+        f"`polyhead evaluate RUN --split {scores['split']}{options}`, "
+        f"{scores['examples']:,} examples:",
+        "",
+        "| metric | score |",
+        "|---|---|",
+    ]
+    for name, value in scores["metrics"].items():
+        shown = _score(value) if isinstance(value, dict) else f"{value:.4f}"
+        lines.append(f"| {name} | {shown} |")
+    return [*lines, ""]
 
 
 def _score(entry: dict[str, Any]) -> str:
