@@ -6,7 +6,6 @@ from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from polyhead.attention.masks import EMPTY
 from polyhead.layers.dropout import SequenceDropout
@@ -28,7 +27,7 @@ def recurrent(
     (Gers et al. 2000; Jozefowicz et al. 2015).
     """
     make = nn.LSTM if kind == "lstm" else nn.GRU
-    layer = make(inputs, width, batch_first=True, bidirectional=bidirectional)
+    layer = make(inputs, width, batch_first=True)
     for name, weight in layer.named_parameters():
         if "bias" in name:
             nn.init.zeros_(weight)
@@ -59,30 +58,36 @@ class RecurrentEncoder(nn.Module):
         dropout: SequenceDropout,
     ):
         super().__init__()
-        self.backwards = backwards
         self.dropout = dropout
-        each = width // 2 if bidirectional else width
+        # for each direction, whether it reads from the end
+        self.turns = (backwards, not backwards) if bidirectional else (backwards,)
+        each = width // len(self.turns)
         self.layers = nn.ModuleList(
-            recurrent(kind, width if i else inputs, each, bidirectional=bidirectional)
+            nn.ModuleList(recurrent(kind, width if i else inputs, each) for _ in self.turns)
             for i in range(num_layers)
         )
 
     def forward(self, x: Tensor, positions: Tensor) -> tuple[Tensor, Tensor]:
         """x [B,S,E] right-padded -> (outputs [B,S,D], the last state of the last layer [B,D]).
 
-        Outputs stand in the source's order, even where it is read from its end.
+        Outputs stand in the source's order, whichever way it was read. Rows read from their end
+        are reversed within their length: torch's kernels are fastest on whole rectangles, and what
+        comes after a row's last token is never looked at.
         """
         lengths = (positions != EMPTY).sum(dim=1)
-        order = reversed_within(lengths, x.shape[1]) if self.backwards else None
-        x = turned(x, order)
+        order = reversed_within(lengths, x.shape[1]) if any(self.turns) else None
+        last = (lengths - 1)[:, None, None]
+        summary: list[Tensor] = []
         for i, layer in enumerate(self.layers):
-            packed = pack_padded_sequence(
-                self.dropout(x) if i else x, lengths.cpu(), batch_first=True, enforce_sorted=False
-            )
-            outputs, last = layer(packed)
-            x, _ = pad_packed_sequence(outputs, batch_first=True, total_length=positions.shape[1])
-        final = last[0] if isinstance(last, tuple) else last
-        return turned(x, order), final.transpose(0, 1).flatten(1)
+            x = self.dropout(x) if i else x
+            outputs, summary = [], []
+            for turn, one in zip(self.turns, cast(nn.ModuleList, layer), strict=True):
+                way = order if turn else None
+                read, _ = one(turned(x, way))
+                summary.append(read.gather(1, last.expand(-1, 1, read.shape[2]))[:, 0])
+                outputs.append(turned(read, way))
+            x = torch.cat(outputs, dim=-1)
+        return x, torch.cat(summary, dim=-1)
 
 
 def reversed_within(lengths: Tensor, width: int) -> Tensor:
