@@ -2,6 +2,7 @@
 
     python -m benchmarks.train_speed --shape small
     python -m benchmarks.train_speed --shape base
+    python -m benchmarks.train_speed --shape rnn --systems ours-fp32 joeynmt-fp32 --reference ours-fp32
 
 Forward, backward and Adam on the same batches of about 2048 target tokens; each system is its own
 process, 5 interleaved rounds, medians, and ratios round by round.

@@ -18,14 +18,20 @@ Pair = tuple[list[int], list[int]]
 
 @dataclass(frozen=True, kw_only=True)
 class Shape:
-    """An encoder-decoder Transformer with one shared vocabulary and tied embeddings."""
+    """An encoder-decoder with one shared vocabulary and tied embeddings.
+
+    A Transformer; or, with `rnn`, an LSTM both ways (d_model / 2 each), an LSTM of d_model and
+    Luong's general attention, with or without input feeding.
+    """
 
     name: str
     d_model: int
     num_layers: int
-    d_ff: int
-    num_heads: int
+    d_ff: int = 0
+    num_heads: int = 1
     vocab_size: int
+    rnn: bool = False
+    input_feeding: bool = False
     dropout: float = 0.1
     label_smoothing: float = 0.1
     learning_rate: float = 1e-4
@@ -62,6 +68,16 @@ SHAPES = {
             num_heads=8,
             vocab_size=16000,
             steps=8,
+        ),
+        Shape(name="rnn", rnn=True, d_model=512, num_layers=1, vocab_size=8000, steps=12),
+        Shape(
+            name="rnn-fed",
+            rnn=True,
+            input_feeding=True,
+            d_model=512,
+            num_layers=1,
+            vocab_size=8000,
+            steps=12,
         ),
     )
 }

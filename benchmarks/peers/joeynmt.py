@@ -15,7 +15,7 @@ PAD, BOS, EOS = 1, 2, 3
 
 
 class JoeyNMT:
-    """`build_model` with a Transformer configuration; dropout where Joey NMT puts it."""
+    """`build_model` with a Transformer or RNN configuration; dropout where Joey NMT puts it."""
 
     def prepare(self, shape: Shape, batches: list[list[Pair]], precision: str) -> dict[str, object]:
         logging.disable(logging.WARNING)
@@ -65,6 +65,9 @@ class JoeyNMT:
         }
 
     def _config(self, shape: Shape) -> dict[str, object]:
+        if shape.rnn:
+            return _recurrent(shape)
+
         def side() -> dict[str, object]:
             return {
                 "type": "transformer",
@@ -117,6 +120,31 @@ class JoeyNMT:
         self.optimizer.step()
         self.model.zero_grad()
         return float(loss.item())
+
+
+def _recurrent(shape: Shape) -> dict[str, object]:
+    common = {
+        "type": "recurrent",
+        "rnn_type": "lstm",
+        "num_layers": shape.num_layers,
+        "dropout": shape.dropout,
+        "embeddings": {"embedding_dim": shape.d_model, "dropout": shape.dropout},
+    }
+    return {
+        "initializer": "xavier_uniform",
+        "embed_initializer": "xavier_uniform",
+        "tied_embeddings": True,
+        "tied_softmax": True,
+        "encoder": {**common, "hidden_size": shape.d_model // 2, "bidirectional": True},
+        "decoder": {
+            **common,
+            "hidden_size": shape.d_model,
+            "hidden_dropout": shape.dropout,
+            "attention": "luong",
+            "input_feeding": shape.input_feeding,
+            "init_hidden": "bridge",
+        },
+    }
 
 
 def _empty_datasets_module() -> ModuleType:

@@ -15,7 +15,8 @@ from polyhead.attention.evaluations import use_explicit_below  # noqa: E402
 from polyhead.config import OptimizerConfig  # noqa: E402
 from polyhead.data.examples import PairBatch, PairExamples, Ragged  # noqa: E402
 from polyhead.layers.loss import cross_entropy  # noqa: E402
-from polyhead.models.transformer import Config, build  # noqa: E402
+from polyhead.models import rnn_seq2seq, transformer  # noqa: E402
+from polyhead.registry import find  # noqa: E402
 from polyhead.training.optimiser import Optimiser  # noqa: E402
 
 END = 0
@@ -32,15 +33,30 @@ def pair_batch(pairs: list[Pair], pad: int) -> PairBatch:
     return examples.batch(np.arange(len(pairs)))
 
 
-def config_of(shape: Shape) -> Config:
+def config_of(shape: Shape) -> transformer.Config | rnn_seq2seq.Config:
     """The recipe's model section for a benchmark's shape."""
-    return Config(
+    if shape.rnn:
+        return rnn_seq2seq.Config(
+            d_model=shape.d_model,
+            num_layers=shape.num_layers,
+            dropout=shape.dropout,
+            input_feeding=shape.input_feeding,
+        )
+    return transformer.Config(
         d_model=shape.d_model,
         num_layers=shape.num_layers,
         num_heads=shape.num_heads,
         d_ff=shape.d_ff,
         dropout=shape.dropout,
     )
+
+
+def build(shape: Shape) -> torch.nn.Module:
+    """A benchmark's model, with one vocabulary."""
+    config, size = config_of(shape), shape.vocab_size
+    kind = find("models", config.kind)
+    model: torch.nn.Module = kind.build(config, source_vocab=size, target_vocab=size, shared=True)
+    return model
 
 
 class Ours:
@@ -51,7 +67,7 @@ class Ours:
         machine.apply(machine.Choices(**{**choices.as_dict(), "threads": torch.get_num_threads()}))  # type: ignore[arg-type]
         use_explicit_below(choices.explicit_attention_below)
         size = shape.vocab_size
-        model = build(config_of(shape), source_vocab=size, target_vocab=size, shared=True)
+        model = build(shape)
         self.model = model.to(torch.bfloat16 if precision == "bf16" else torch.float32).train()
         self.optimiser = Optimiser(self.model, OptimizerConfig(lr=shape.learning_rate), clip=1.0)
         self.smoothing, self.lr = shape.label_smoothing, shape.learning_rate

@@ -9,13 +9,12 @@ machine.prepare()
 import torch  # noqa: E402
 
 from benchmarks.peers.decoding import OUTPUT_LENGTH, main  # noqa: E402
-from benchmarks.peers.ours import END, config_of  # noqa: E402
+from benchmarks.peers.ours import END, build  # noqa: E402
 from benchmarks.workload import Shape  # noqa: E402
 from polyhead.attention.masks import positions_of  # noqa: E402
 from polyhead.data.examples import Ragged  # noqa: E402
 from polyhead.decoding.search import Vocabulary, beam_search, one_by_one  # noqa: E402
 from polyhead.layers.packed import pack  # noqa: E402
-from polyhead.models.transformer import build  # noqa: E402
 
 
 class OursDecoding:
@@ -25,7 +24,7 @@ class OursDecoding:
         choices = machine.choose("fp32", threads)
         machine.apply(choices)
         size = shape.vocab_size
-        model = build(config_of(shape), source_vocab=size, target_vocab=size, shared=True).eval()
+        model = build(shape).eval()
         self.model = model if precision == "fp32" else pack(model, precision)  # type: ignore[arg-type]
         if precision != "bf16":
             self.model.quicken()
