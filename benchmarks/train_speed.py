@@ -1,8 +1,9 @@
-"""Translation training: target tokens per second, beside the peers, in one run.
+r"""Translation training: target tokens per second, beside the peers, in one run.
 
     python -m benchmarks.train_speed --shape small
     python -m benchmarks.train_speed --shape base
-    python -m benchmarks.train_speed --shape rnn --systems ours-fp32 joeynmt-fp32 --reference ours-fp32
+    python -m benchmarks.train_speed --shape rnn --reference ours-fp32 \
+        --systems ours-fp32 joeynmt-fp32
 
 Forward, backward and Adam on the same batches of about 2048 target tokens; each system is its own
 process, 5 interleaved rounds, medians, and ratios round by round.
