@@ -91,7 +91,7 @@ def load(
     Traceback (most recent call last):
     polyhead.errors.UsageError: no run folder runs/none; ...
     """
-    runs = [Run.open(path) for path in _run_folders(run)]
+    runs = [Run.open(path) for path in run_folders(run)]
     if engine == "ctranslate2":
         return _with_ctranslate2(runs, precision, say)
     machine.apply(machine.choose("fp32"))
@@ -125,7 +125,7 @@ def _with_ctranslate2(
     return translator
 
 
-def _run_folders(run: str | Path) -> list[Path]:
+def run_folders(run: str | Path) -> list[Path]:
     """RUN, or each of RUN1,RUN2; a folder whose own name has a comma is one run."""
     if "," not in str(run) or Path(run).exists():
         return [Path(run)]

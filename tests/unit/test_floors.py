@@ -22,8 +22,9 @@ FLOORS = {
     4: ("tasks", "runs"),
     5: ("training", "evaluation", "inspection", "export"),
     6: ("serving", "api", "quickstart"),
-    7: ("cli",),
-    8: ("__main__",),
+    7: ("cluster",),
+    8: ("cli",),
+    9: ("__main__",),
 }
 FLOOR_OF = {room: floor for floor, rooms in FLOORS.items() for room in rooms}
 FILES = sorted(p for p in ROOT.rglob("*.py") if p != ROOT / "__init__.py")  # it re-exports lazily

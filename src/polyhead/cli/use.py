@@ -17,8 +17,7 @@ from polyhead.errors import UsageError
 from polyhead.files import cannot_write, decode_lines, read_lines
 
 if TYPE_CHECKING:
-    from polyhead.api import Translator
-    from polyhead.decoding.search import Hypothesis
+    from polyhead.cluster.work import Work
 
 Flag = Parameter(negative="")
 
@@ -52,6 +51,8 @@ def translate(
     max_length: int | None = None,
     precision: Literal["fp32", "bf16", "int8"] = "fp32",
     engine: Literal["torch", "ctranslate2"] = "torch",
+    shard: str | None = None,
+    ray: int | None = None,
 ) -> None:
     """Translate lines: exactly one output line per input line.
 
@@ -94,45 +95,63 @@ def translate(
         fp32 gives the same text whatever a line is batched with; int8 is fastest
     engine
         ctranslate2 exports the run at the first use and translates with CTranslate2 (fp32, int8)
+    shard
+        i/n: translate part i of n into OUTPUT.0000i-of-0000n; who finishes last joins all parts
+    ray
+        translate by that many workers of a Ray cluster (extra: cluster), by shards
     """
-    from polyhead import api
-    from polyhead.training.progress import say
-
     if alternatives is not None and alternatives < 1:
         raise UsageError(f"--alternatives {alternatives} is not at least 1")
-    translator = api.load(run, precision, engine=engine, say=say)
-    options = translator.options(
-        beam=beam,
-        alpha=alpha,
-        nbest=nbest,
-        sample=sample,
-        temperature=temperature,
-        top_k=top_k,
-        top_p=top_p,
-        seed=seed,
-        prefix=None if prefix is None else _typed(prefix),
-        alternatives=alternatives,
-        no_repeat_ngram=no_repeat_ngram,
-        max_length=max_length,
-    )
+    from polyhead.cluster.work import Work
+    from polyhead.training.progress import say
+
+    options = {
+        "beam": beam,
+        "alpha": alpha,
+        "nbest": nbest,
+        "sample": sample,
+        "temperature": temperature,
+        "top_k": top_k,
+        "top_p": top_p,
+        "seed": seed,
+        "prefix": None if prefix is None else _typed(prefix),
+        "alternatives": alternatives,
+        "no_repeat_ngram": no_repeat_ngram,
+        "max_length": max_length,
+    }
     count = alternatives or nbest
+    work = Work(str(run), precision, engine, options, count=count, scores=scores)
+    if shard is not None or ray is not None:
+        _translate_in_parts(work, file, output, shard, ray)
+        return
+    worker = work.begin(say)
     with _Sink(output) as sink, _lines_bar(file) as bar:
-        found = translator.search(_input(file), options, say=say, progress=bar)
-        for line, hypotheses in enumerate(found, start=1):
-            if scores:
-                for row in _scored(translator, line, hypotheses[:count]):
-                    sink.write(row)
-            else:
-                texts = [translator.text([one]) for one in hypotheses[:count]]
-                for text in [*texts, *[""] * (count - len(texts))]:
-                    sink.write(text)
+        for block in worker.blocks(_input(file), say=say, progress=bar):
+            sink.write(block.removesuffix("\n"))
 
 
-def _scored(translator: Translator, line: int, hypotheses: list[Hypothesis]) -> Iterator[str]:
-    for rank, hypothesis in enumerate(hypotheses, start=1):
-        yield f"{line}\t{rank}\t{hypothesis.score:.6f}\t{translator.text([hypothesis])}"
-    if not hypotheses:  # an empty line keeps its place
-        yield f"{line}\t1\t0.000000\t"
+def _translate_in_parts(
+    work: Work, file: str, output: Path | None, shard: str | None, ray: int | None
+) -> None:
+    from polyhead.cluster.on_ray import translate_on_ray
+    from polyhead.cluster.shards import Shard, translate_shard
+    from polyhead.training.progress import say
+
+    option = "--shard" if ray is None else "--ray"
+    if shard is not None and ray is not None:
+        raise UsageError("--ray makes its own shards: leave --shard out")
+    if file == "-" or output is None:
+        raise UsageError(f"{option} needs a FILE, whose lines it counts, and --output")
+    if work.options.get("sample"):
+        raise UsageError(
+            f"{option} does not go with --sample: what is drawn for a line that comes again "
+            "depends on the lines before it"
+        )
+    if ray is not None:
+        translate_on_ray(work, Path(file), output, ray, say)
+        return
+    part = Shard.parse(str(shard))
+    translate_shard(work.begin(say), Path(file), output, part, say)
 
 
 def evaluate(

@@ -1,0 +1,1 @@
+"""Translating one file by many processes, on one machine or a cluster."""
