@@ -165,7 +165,7 @@ def test_a_ray_cluster_of_two_workers_makes_the_same_output(
         start_new_session=True,
     )
     try:
-        _, err = process.communicate(timeout=150)
+        _, err = process.communicate(timeout=300)
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, 9)  # Ray's own processes, too
