@@ -35,6 +35,7 @@ from polyhead.layers.swift import Quick
 from polyhead.runs.card import write_card
 from polyhead.runs.folder import Run
 from polyhead.tasks.translation import Corpus, Task
+from polyhead.together import as_one, check_same_tokens, run_folders
 
 if TYPE_CHECKING:
     from polyhead.export.ctranslate2_engine import CTranslate2Engine
@@ -104,8 +105,8 @@ def load(
     if len(runs) == 1:
         return Translator(runs[0], tasks[0], models[0], precision)
     for one, task in zip(runs[1:], tasks[1:], strict=True):
-        _check_same_tokens(runs[0], tasks[0], one, task)
-    together = _together(runs)
+        check_same_tokens(runs[0], tasks[0], one, task)
+    together = as_one(runs)
     task = Task.load(together.recipe, runs[0].path)
     return Translator(together, task, Ensemble(models), precision)
 
@@ -123,43 +124,6 @@ def _with_ctranslate2(
     quantization: Literal["int8", "float32"] = "int8" if precision == "int8" else "float32"
     translator.engine = CTranslate2Engine(runs[0], translator.task, quantization, say)
     return translator
-
-
-def run_folders(run: str | Path) -> list[Path]:
-    """RUN, or each of RUN1,RUN2; a folder whose own name has a comma is one run."""
-    if "," not in str(run) or Path(run).exists():
-        return [Path(run)]
-    names = str(run).split(",")
-    if not all(names):
-        raise UsageError(f"{run}: a run folder is missing beside a comma; write RUN1,RUN2")
-    return [Path(name) for name in names]
-
-
-def _check_same_tokens(first: Run, one: Task, second: Run, other: Task) -> None:
-    """Raise UsageError unless both runs read and write the same tokens by the same ids."""
-    for side in ("source", "target"):
-        a, b = (getattr(task, f"{side}_tokenizer") for task in (one, other))
-        if a.inner.to_str() == b.inner.to_str():
-            continue
-        found = "the same pieces, but other rules for cutting or writing them"
-        if a.inner.get_vocab() != b.inner.get_vocab():
-            found = f"{a.size:,} and {b.size:,} tokens that are not the same"
-        raise UsageError(
-            f"{first.path} and {second.path} cannot decide together: their {side} vocabularies "
-            f"differ ({found}). Train them on the same data with the same tokenizer section, and "
-            "another seed."
-        )
-
-
-def _together(runs: Sequence[Run]) -> Run:
-    """What several runs are as one: the first one's recipe, with the shortest length any takes."""
-    recipe = runs[0].recipe
-    limits = [getattr(run.recipe.model, "max_length", None) for run in runs]
-    known = [limit for limit in limits if limit is not None]
-    if known and limits[0] is not None:
-        model = recipe.model.model_copy(update={"max_length": min(known)})
-        recipe = recipe.model_copy(update={"model": model})
-    return Run(Path(",".join(str(run.path) for run in runs)), recipe)
 
 
 def _in_precision(model: nn.Module, precision: Precision) -> nn.Module:
