@@ -21,7 +21,7 @@ FLOORS = {
     3: ("models", "decoding"),
     4: ("tasks", "runs"),
     5: ("training", "evaluation", "inspection", "export"),
-    6: ("serving", "api", "together", "quickstart"),
+    6: ("serving", "api", "together", "comparison", "quickstart"),
     7: ("cluster",),
     8: ("cli",),
     9: ("__main__",),
