@@ -7,11 +7,14 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from polyhead.config import EarlyStoppingConfig, OptimizerConfig, ScheduleConfig, TrainingConfig
+from polyhead.data.batching import on_device
+from polyhead.data.examples import PairExamples, Ragged
 from polyhead.errors import CheckpointError, RunError
 from polyhead.files import folder_faults, write_atomically, write_folder, write_json, write_text
 from polyhead.layers.dropout import Dropout
@@ -532,3 +535,42 @@ def test_going_back_to_a_saved_state_is_exact(dtype: torch.dtype) -> None:
         assert torch.equal(one, two)
     for name, tensor in first.state().items():
         assert torch.equal(second.state()[name], tensor)
+
+
+# --- sixteen bits
+
+
+def test_fp16_trains_as_fp32_does_and_an_overflow_applies_nothing_and_scales_less() -> None:
+    torch.manual_seed(1)
+    whole, half = nn.Linear(8, 8), nn.Linear(8, 8)
+    half.load_state_dict(whole.state_dict())
+    half.half()
+    optimisers = [Optimiser(m, OptimizerConfig(), 1.0) for m in (whole, half)]
+    x = torch.randn(16, 8)
+    for _ in range(5):
+        for model, optimiser in zip((whole, half), optimisers, strict=True):
+            loss = model(x.to(model.weight.dtype)).float().square().mean() * 1e-4
+            optimiser.scaled(loss).backward()
+            assert math.isfinite(optimiser.step(1e-3))
+            optimiser.zero()
+    assert optimisers[0].may_overflow is False
+    for name, weight in optimisers[1].weights().items():
+        assert weight.dtype == torch.float32
+        torch.testing.assert_close(weight, optimisers[0].weights()[name], atol=2e-3, rtol=0)
+    optimiser, scale = optimisers[1], optimisers[1].scaler.get_scale()
+    before = {name: weight.clone() for name, weight in optimiser.weights().items()}
+    optimiser.scaled(half(x.half()).float().square().sum() * 1e4).backward()
+    assert not math.isfinite(optimiser.step(1e-3))
+    assert optimiser.may_overflow
+    assert optimiser.scaler.get_scale() == scale / 2
+    assert all(torch.equal(before[name], weight) for name, weight in optimiser.weights().items())
+
+
+def test_a_batch_goes_to_a_device_whole() -> None:
+    rows = Ragged([[5, 6, 3], [7, 3]])
+    batch = PairExamples(rows, rows, 0, 0).batch(np.array([1, 0]))
+    moved = on_device(batch, "meta")
+    tensors = [v for v in vars(moved).values() if isinstance(v, torch.Tensor)]
+    assert len(tensors) == 5
+    assert {tensor.device.type for tensor in tensors} == {"meta"}
+    assert moved.indices.tolist() == [1, 0]

@@ -6,10 +6,27 @@ processes see the same plan.
 
 from __future__ import annotations
 
+from dataclasses import fields, replace
+from typing import TypeVar
+
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 Plan = list[NDArray[np.int64]]
+T = TypeVar("T")
+
+
+def on_device(batch: T, device: str | torch.device) -> T:
+    """A batch (a dataclass) with its tensors on a device."""
+    here = {field.name: getattr(batch, field.name) for field in fields(batch)}  # type: ignore[arg-type]
+    moved = {name: v.to(device) for name, v in here.items() if isinstance(v, torch.Tensor)}
+    return replace(batch, **moved)  # type: ignore[type-var]
+
+
+def device_of(model: torch.nn.Module) -> torch.device:
+    """Where a model computes; packed ones, which have no parameters, do so on the CPU."""
+    return next((p.device for p in model.parameters()), torch.device("cpu"))
 
 
 def plan_epoch(

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from polyhead.attention.masks import positions_of
-from polyhead.data.batching import by_length
+from polyhead.data.batching import by_length, device_of
 from polyhead.data.examples import Ragged
 from polyhead.data.tokenizers import END_ID, UNKNOWN_ID, Tokenizer
 from polyhead.decoding.alternatives import alternatives
@@ -94,7 +94,8 @@ def _decode(
     options: Options,
     choose: Choose | None,
 ) -> list[list[Hypothesis]]:
-    source, lengths = sources.padded(indices.tolist(), END_ID)
+    device = device_of(model)
+    source, lengths = (t.to(device) for t in sources.padded(indices.tolist(), END_ID))
     limits = lengths + options.extra_length
     if options.max_length is not None:
         limits = torch.full_like(lengths, options.max_length)

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from polyhead.config import Recipe, Section
 from polyhead.data import tokenizers
-from polyhead.data.batching import Plan, by_length, plan_epoch
+from polyhead.data.batching import Plan, by_length, device_of, on_device, plan_epoch
 from polyhead.data.examples import PairBatch, PairExamples, Ragged
 from polyhead.data.pairs import Pairs, PairSource, read_pairs
 from polyhead.data.tokenizers import END_ID, Tokenizer
@@ -301,16 +301,16 @@ class Translation:
         result = np.zeros(len(corpus))
         lengths = np.maximum(corpus.examples.sources.lengths, corpus.examples.targets.lengths)
         for indices in by_length(lengths, 8192):
-            batch = corpus.examples.batch(indices)
+            batch = on_device(corpus.examples.batch(indices), device_of(model))
             real = batch.positions >= 0
             found = []
             for one in members_of(model):
                 hidden = one(batch.source, batch.source_positions, batch.inputs, batch.positions)
                 weight: Tensor = one.head.weight  # type: ignore[union-attr, assignment]
                 found.append(token_log_probabilities(hidden[real], weight, batch.labels[real]))
-            values = torch.zeros(real.shape)
+            values = torch.zeros(real.shape, device=real.device)
             values[real] = mean_probability(found)
-            result[indices] = values.sum(dim=1).double().numpy()
+            result[indices] = values.sum(dim=1).double().cpu().numpy()
         return result
 
     def nll(self, model: nn.Module, corpus: Corpus) -> float:

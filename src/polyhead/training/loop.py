@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from polyhead.data.batching import Plan
+from polyhead.data.batching import Plan, on_device
 from polyhead.errors import TrainingError
 from polyhead.machine import Choices
 from polyhead.runs.checkpoints import Checkpoint, Checkpoints
@@ -159,8 +159,8 @@ class Trainer:
         loss_sum = nll_sum = 0.0
         for batch, weight in zip(mine, weights, strict=True):
             with self.processes.reducing(self.objective, last=batch is mine[-1]):
-                loss, nll = self.objective(batch)
-                torch.autograd.backward(loss * weight / tokens)
+                loss, nll = self.objective(on_device(batch, self.choices.device))
+                torch.autograd.backward(self.optimiser.scaled(loss * weight / tokens))
             if weight:
                 loss_sum, nll_sum = loss_sum + loss.item(), nll_sum + nll.item()
         loss_sum, nll_sum = self.processes.sums(loss_sum, nll_sum)
@@ -169,7 +169,7 @@ class Trainer:
     def _watch(self, batches: Plan, nll: float, norm: float) -> None:
         """Raise where the loss is no number; say where it jumped; name the batch both times."""
         course = self.course
-        if not (math.isfinite(nll) and math.isfinite(norm)):
+        if not math.isfinite(nll) or not (math.isfinite(norm) or self.optimiser.may_overflow):
             raise TrainingError(
                 f"step {course.step}: the loss is {nll:.4g} and the gradient's norm {norm:.4g}. "
                 f"The batch: {self._name(batches)}. Nothing of this step was applied, and "
@@ -265,6 +265,7 @@ class Trainer:
         values: dict[str, Any] = self.course.as_dict() | {
             "choices": self.choices.as_dict(),
             "processes": processes.size,
+            "scaler": self.optimiser.scaler.state_dict(),
             "recipe": self.run.recipe.model_dump(mode="json"),
             **self.fingerprints,  # of data that does not change: hashed once
         }
@@ -288,6 +289,8 @@ class Trainer:
         self.optimiser.load(checkpoint.tensors["model"], checkpoint.tensors.get("optimiser", {}))
         for name, buffer in self._buffers().items():
             buffer.copy_(checkpoint.tensors["buffers"][name])
+        if scaler := checkpoint.values.get("scaler"):
+            self.optimiser.scaler.load_state_dict(scaler)
         before = checkpoint.values.get("processes", 1)
         if before != processes.size:
             say(

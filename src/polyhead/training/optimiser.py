@@ -1,7 +1,8 @@
 """Adam over fp32 weights, whatever precision the model computes in.
 
-In bf16 the model's own weights and gradients are bf16, and the optimiser keeps fp32 masters of
-them: half the memory traffic of casting fp32 weights anew at every use.
+In bf16 and fp16 the model's own weights and gradients have 16 bits, and the optimiser keeps fp32
+masters of them: half the memory traffic of casting fp32 weights anew at every use. In fp16 the loss
+is scaled, so that small gradients do not vanish (Micikevicius et al. 2018, section 3.2).
 """
 
 from __future__ import annotations
@@ -27,6 +28,9 @@ class Optimiser:
             if self.mixed
             else self.parameters
         )
+        half = any(p.dtype == torch.float16 for p in self.parameters)
+        device = self.parameters[0].device.type if self.parameters else "cpu"
+        self.scaler = torch.amp.GradScaler(device, enabled=half)
         self.clip = clip
         self.config = config
         make = torch.optim.AdamW if config.kind == "adamw" else torch.optim.Adam
@@ -44,17 +48,29 @@ class Optimiser:
             {"params": vectors, "weight_decay": 0.0},
         ]
 
+    def scaled(self, loss: Tensor) -> Tensor:
+        """The loss to go back from: in fp16 many times the real one."""
+        return self.scaler.scale(loss)
+
+    @property
+    def may_overflow(self) -> bool:
+        """Whether a norm that is not a number only says that the loss was scaled too far."""
+        return self.scaler.is_enabled() and self.scaler.get_scale() >= 1
+
     @torch.no_grad()
     def step(self, lr: float) -> float:
         """Apply the gradients at this learning rate; returns their norm before clipping.
 
-        A norm that is not a number applies nothing.
+        A norm that is not a number applies nothing; in fp16 the loss is then scaled less.
         """
         gradients = [p.grad for p in self.parameters if p.grad is not None]
         if self.mixed:
             for master, parameter in zip(self.masters, self.parameters, strict=True):
                 master.grad = None if parameter.grad is None else parameter.grad.float()
             gradients = [m.grad for m in self.masters if m.grad is not None]
+        if self.scaler.is_enabled():
+            self.scaler.unscale_(self.adam)
+            self.scaler.update()
         norm = float(unsharded(torch.nn.utils.get_total_norm(gradients)))
         if not math.isfinite(norm):
             return norm

@@ -278,7 +278,8 @@ def _trainer(
     model: nn.Module = run.build_model(task.sizes())
     if origin is not None:
         origin.begin(model, task)
-    model.to(choices.device, torch.bfloat16 if choices.precision == "bf16" else torch.float32)
+    kinds = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+    model.to(choices.device, kinds[choices.precision])
     parameters = sum(p.numel() for p in model.parameters())
     processes.diverge(run.recipe.seed)
     many = f"; {processes.size} processes" if processes.size > 1 else ""
