@@ -16,6 +16,7 @@ from pydantic_core import PydanticUndefined
 
 from polyhead import registry
 from polyhead.config import DataPath, Recipe, Section
+from polyhead.data.documents import TextSource
 from polyhead.data.pairs import PairSource
 
 HEAD = """\
@@ -31,8 +32,8 @@ up to date. [tutorial.md](tutorial.md) explains a whole recipe line by line.
   (`training.max_steps=100`), positions in lists are numbers (`data.train.0.weight=2`), values are
   YAML (`training.clip=null`).
 - Paths are relative to the recipe's file. `~` and `${VARIABLE}` are expanded.
-- At least one of `max_steps`, `max_minutes`, `max_epochs` and `max_tokens` must be given. Training
-  ends at whichever comes first.
+- At least one of `max_steps`, `max_minutes` and `max_epochs` must be given. Training ends at
+  whichever comes first.
 - "required" means that there is no default; "theirs" that every key inside has one.
 """
 
@@ -104,6 +105,12 @@ NOTES = {
 }
 """Meanings of keys whose schema gives no description; a description there comes first."""
 
+CORPORA: dict[Any, str] = {
+    PairSource: "list of corpora",
+    TextSource: "list of files or texts",
+}
+"""What may stand in lists of `data`, and what such a list is called."""
+
 
 def page() -> str:
     """The whole of docs/recipes.md."""
@@ -129,13 +136,14 @@ def _schemas() -> Iterator[tuple[str, type[BaseModel]]]:
     for task in registry.names("tasks"):
         yield from _inner(task, registry.find("tasks", task).Data)
     yield "corpus", PairSource
+    yield "text", TextSource
 
 
 def _inner(prefix: str, schema: type[BaseModel]) -> Iterator[tuple[str, type[BaseModel]]]:
     yield prefix, schema
     for name, field in schema.model_fields.items():
         kind = field.annotation
-        if _is_section(kind) and kind not in (Section, PairSource):
+        if _is_section(kind) and kind not in (Section, *CORPORA):
             yield from _inner(f"{prefix}.{name}".removeprefix("."), kind)
 
 
@@ -152,6 +160,8 @@ def _sections() -> Iterator[str]:
             title = f"`model{prefix.removeprefix(kind)}` of kind `{kind}`"
         elif prefix == "corpus":
             title = "A corpus of pairs (`data.train`, `data.valid`, `data.test`)"
+        elif prefix == "text":
+            title = "A text (`data.train`, `data.valid`, `data.test` of language models)"
         else:
             title = f"`{prefix}`"
         yield f"## {title}\n"
@@ -204,7 +214,7 @@ def _name(kind: Any) -> str:
     parts = [part for part in inside if part is not NoneType]
     made: dict[Any, Callable[[], str]] = {
         Literal: lambda: " \\| ".join(f"`{value}`" for value in inside),
-        list: lambda: "list of corpora" if parts == [PairSource] else f"list of {_name(parts[0])}",
+        list: lambda: CORPORA.get(parts[0]) or f"list of {_name(parts[0])}",
         tuple: lambda: " and ".join(map(_name, parts)),
         dict: lambda: "column: value or list of values",
     }
@@ -213,7 +223,7 @@ def _name(kind: Any) -> str:
     if inside:
         return " \\| ".join(map(_name, parts))
     if _is_section(kind):
-        return "a corpus" if kind is PairSource else "keys of its own"
+        return "keys of its own"
     return {int: "integer", float: "number", str: "text", bool: "true or false"}[kind]
 
 

@@ -8,6 +8,7 @@ from polyhead import machine
 machine.prepare()  # before torch is loaded
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from importlib import import_module
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
@@ -21,7 +22,7 @@ from polyhead.decoding.choices import options_for
 from polyhead.decoding.ensemble import Ensemble
 from polyhead.decoding.search import Hypothesis
 from polyhead.decoding.translate import Options, translate_ids
-from polyhead.errors import RunError, UsageError, WrongTaskError
+from polyhead.errors import RunError, UsageError
 from polyhead.evaluation.against import against as compare
 from polyhead.evaluation.against import check_same_sentences, compares_without_case
 from polyhead.evaluation.damage import judge_damaged, parse_damages
@@ -36,6 +37,7 @@ from polyhead.runs.card import write_card
 from polyhead.runs.folder import Run
 from polyhead.tasks.translation import Corpus, Task
 from polyhead.together import as_one, check_same_tokens, run_folders
+from polyhead.use.shared import check_texts, no_such_method
 
 if TYPE_CHECKING:
     from polyhead.export.ctranslate2_engine import CTranslate2Engine
@@ -44,7 +46,6 @@ if TYPE_CHECKING:
 __all__ = ["AttentionMaps", "Translator", "load", "train"]
 
 Precision = Literal["fp32", "bf16", "int8"]
-OTHER_TASKS = ("generate", "classify", "fill", "embed", "tag", "answer")
 WINDOW = 4096  # lines translated together: sorted by length, then put back
 
 
@@ -78,8 +79,10 @@ def load(
     *,
     engine: Literal["torch", "ctranslate2"] = "torch",
     say: Callable[[str], None] = lambda text: None,
-) -> Translator:
+) -> Any:
     """A trained run, ready to use; raises RunError with what is wrong with the folder.
+
+    A Translator; or what `polyhead.use` has for the run's task, for example a LanguageModel.
 
     Several runs with commas between, RUN1,RUN2, decide together: each next token gets the mean of
     their probabilities. They need the same tokenizers, and the first one's recipe counts.
@@ -102,6 +105,14 @@ def load(
     models = []
     for one, task in zip(runs, tasks, strict=True):
         models.append(_in_precision(one.load_model(task.sizes()), precision))
+    if others := [one for one in runs if one.recipe.task != "translation"]:
+        if len(runs) > 1:
+            raise UsageError(
+                f"only translators can decide together; {others[0].path} is a run of the task "
+                f"{others[0].recipe.task}"
+            )
+        user = import_module(f"polyhead.use.{runs[0].recipe.task}")
+        return user.Model(runs[0], tasks[0], models[0], precision)
     if len(runs) == 1:
         return Translator(runs[0], tasks[0], models[0], precision)
     for one, task in zip(runs[1:], tasks[1:], strict=True):
@@ -120,6 +131,11 @@ def _with_ctranslate2(
         raise UsageError("the engine ctranslate2 takes one run; several decide together in torch")
     if precision == "bf16":
         raise UsageError("the engine ctranslate2 has no bf16 on a CPU; choose fp32 or int8")
+    if runs[0].recipe.task != "translation":
+        raise UsageError(
+            f"{runs[0].path} is a run of the task {runs[0].recipe.task}; the engine ctranslate2 is "
+            "for translators"
+        )
     translator = load(runs[0].path)
     quantization: Literal["int8", "float32"] = "int8" if precision == "int8" else "float32"
     translator.engine = CTranslate2Engine(runs[0], translator.task, quantization, say)
@@ -183,7 +199,7 @@ class Translator:
         alpha, max_length, prefix, no_repeat_ngram, and sample with temperature, top_k, top_p, seed.
         See `search` for scores, `alternatives` for other ways to go on.
         """
-        _check_texts(texts)
+        check_texts(texts)
         found = self.search(texts, self.options(nbest=nbest, **options))
         if nbest is None:
             return [self.text(hypotheses) for hypotheses in found]
@@ -200,7 +216,7 @@ class Translator:
         >>> len(found), all(text.startswith("I") for text in found)
         (3, True)
         """
-        _check_texts(texts)
+        check_texts(texts)
         chosen = self.options(**options, prefix=prefix, alternatives=max(1, count))
         found = self.search(texts, chosen)
         return [[self.text([hypothesis]) for hypothesis in group] for group in found]
@@ -236,13 +252,7 @@ class Translator:
                 yield from self.engine.translate_ids(rows, options, progress)  # type: ignore[arg-type]
 
     def __getattr__(self, name: str) -> Any:
-        if name in OTHER_TASKS:
-            raise WrongTaskError(
-                f"{self.run.path} is a run of the task {self.run.recipe.task}: it cannot "
-                f".{name}(). It has .translate, .alternatives, .score, .evaluate, .attention and "
-                ".explain"
-            )
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        no_such_method(self.run, name, self)
 
     def text(self, hypotheses: list[Hypothesis]) -> str:
         """The text of the best hypothesis; nothing for none."""
@@ -271,8 +281,8 @@ class Translator:
         self, sources: Sequence[str], targets: Sequence[str], say: Callable[[str], None]
     ) -> Corpus:
         """Texts as encoded pairs, cut to what the model takes; raises UsageError for faults."""
-        _check_texts(sources)
-        _check_texts(targets)
+        check_texts(sources)
+        check_texts(targets)
         if len(sources) != len(targets):
             raise UsageError(
                 f"{len(sources)} sources but {len(targets)} targets; one each is needed"
@@ -463,11 +473,3 @@ class Translator:
 def _as_pairs(sources: Sequence[str], targets: Sequence[str]) -> Pairs:
     count = len(sources)
     return Pairs(list(sources), list(targets), list(range(1, count + 1)), [""] * count, "input")
-
-
-def _check_texts(texts: Sequence[str]) -> None:
-    if isinstance(texts, str):
-        raise UsageError("a list of texts is needed, not one string: pass [text]")
-    for place, text in enumerate(texts):
-        if not isinstance(text, str):
-            raise UsageError(f"text {place} is {text!r}; every text must be a string")

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
 import yaml
 from pydantic import (
@@ -47,6 +47,13 @@ def _resolve(value: str, info: ValidationInfo) -> str:
 
 DataPath = Annotated[str, AfterValidator(_resolve)]
 """A file path: relative to the recipe, `~` and `${VARIABLE}` expanded, absolute once read."""
+
+
+class DataSection(Section):
+    """The `data:` section of any task."""
+
+    # what `training:` says where the recipe does not: another task, other customs
+    training_defaults: ClassVar[dict[str, Any]] = {}
 
 
 class ModelSection(Section):
@@ -102,7 +109,6 @@ class TrainingConfig(Section):
     max_steps: int | None = Field(None, ge=1)
     max_minutes: float | None = Field(None, gt=0)
     max_epochs: float | None = Field(None, gt=0)
-    max_tokens: int | None = Field(None, ge=1, description="target tokens, without padding")
     accumulate: int = Field(1, ge=1)
     clip: float | None = Field(1.0, gt=0)
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
@@ -122,9 +128,8 @@ class TrainingConfig(Section):
 
     @model_validator(mode="after")
     def _ends(self) -> TrainingConfig:
-        ends = (self.max_steps, self.max_minutes, self.max_epochs, self.max_tokens)
-        if all(end is None for end in ends):
-            raise ValueError("say when to stop: max_steps, max_minutes, max_epochs or max_tokens")
+        if self.max_steps is None and self.max_minutes is None and self.max_epochs is None:
+            raise ValueError("say when to stop: max_steps, max_minutes or max_epochs")
         return self
 
 
@@ -278,6 +283,8 @@ def _check(raw: dict[str, Any], folder: Path, where: str) -> Recipe:
             problems.append(f"{'model.kind' if key == 'model' else 'task'}: {error}")
             raw[key] = Section()
             continue
+        if issubclass(section, DataSection) and isinstance(raw.get("training"), dict):
+            raw["training"] = section.training_defaults | raw["training"]
         given = raw.get(key, {})
         try:
             raw[key] = section.model_validate(given, context=context)
@@ -413,6 +420,7 @@ def _is_path(annotation: Any, metadata: list[Any]) -> bool:
 
 
 __all__ = [
+    "DataSection",
     "ModelSection",
     "PolyheadError",
     "Recipe",

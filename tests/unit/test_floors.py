@@ -21,10 +21,11 @@ FLOORS = {
     3: ("models", "decoding"),
     4: ("tasks", "runs"),
     5: ("training", "evaluation", "inspection", "export"),
-    6: ("serving", "api", "together", "comparison", "quickstart"),
-    7: ("cluster",),
-    8: ("cli",),
-    9: ("__main__",),
+    6: ("use",),
+    7: ("serving", "api", "together", "quickstart"),
+    8: ("cluster",),
+    9: ("cli",),
+    10: ("__main__",),
 }
 FLOOR_OF = {room: floor for floor, rooms in FLOORS.items() for room in rooms}
 FILES = sorted(p for p in ROOT.rglob("*.py") if p != ROOT / "__init__.py")  # it re-exports lazily

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 Flag = Parameter(negative="")
 
 
-def _not_an_option(_: object, value: str) -> None:
-    if value.startswith("-") and value != "-":
+def _not_an_option(_: object, value: str | None) -> None:
+    if value is not None and value.startswith("-") and value != "-":
         raise ValueError(f"unknown option {value} (a file of that name is ./{value})")
 
 
@@ -169,7 +169,7 @@ def evaluate(
     picture: Path | None = None,
     json_: Json = False,
 ) -> None:
-    """Score a run: BLEU, chrF, TER with signatures and intervals; NLL, perplexity, bits per byte.
+    """Score a run: NLL, perplexity, bits per byte; of a translator BLEU, chrF, TER with intervals.
 
     Parameters
     ----------
@@ -204,18 +204,18 @@ def evaluate(
         raise UsageError("--seed is about --corrupt, which is not given")
     if corrupt and picture is None and run.is_dir() and os.access(run, os.W_OK):
         picture = run / "damage.png"
-    report = api.load(run, precision).evaluate(
-        split,
-        source,
-        reference,
-        against=against,
-        corrupt=corrupt,
-        seed=1 if seed is None else seed,
-        picture=picture,
-        say=say,
-        beam=beam,
-        alpha=alpha,
-    )
+    options = {
+        "source": source,
+        "reference": reference,
+        "against": against,
+        "corrupt": corrupt or None,
+        "seed": seed,
+        "picture": picture,
+        "beam": beam,
+        "alpha": alpha,
+    }
+    given = {name: value for name, value in options.items() if value is not None}
+    report = api.load(run, precision).evaluate(split, say=say, **given)
     if json_:
         print(json.dumps(report, ensure_ascii=False))
     else:

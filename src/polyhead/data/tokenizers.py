@@ -12,10 +12,14 @@ from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import chain
 from pathlib import Path
 
+import numpy as np
+import regex
 import tokenizers as hf
-from tokenizers import decoders
+from numpy.typing import NDArray
+from tokenizers import decoders, pre_tokenizers
 
 from polyhead.config import TokenizerConfig
 from polyhead.data.vocabularies import PAD, learn
@@ -23,6 +27,10 @@ from polyhead.errors import RunError
 from polyhead.files import write_text
 
 END_ID, UNKNOWN_ID = 0, 1
+# Ours, GPT-2's and BERT's names of special tokens
+ENDS, UNKNOWNS = ("</s>", "<|endoftext|>", "[SEP]"), ("<unk>", "[UNK]")
+NEVER_WRITTEN = ("<unk>", "<pad>", "[UNK]", "[PAD]", "[CLS]", "[MASK]")
+_LINES = regex.compile(r"(?<=\S\n)(?=\S)")  # byte-level BPE merges nothing across these
 
 
 @dataclass(frozen=True)
@@ -41,7 +49,17 @@ class Tokenizer:
         self.inner = inner
         self.size = inner.get_vocab_size()
         self.pad_id = self.size - 1
+        self.end_id = self._first(ENDS, END_ID)
+        self.unknown_id = self._first(UNKNOWNS, -1)
+        self.never = sorted(
+            {i for token in NEVER_WRITTEN if (i := inner.token_to_id(token)) is not None}
+            - {self.end_id}
+        )
         inner.encode_special_tokens = True  # a text that says `</s>` does not end there
+
+    def _first(self, tokens: Sequence[str], otherwise: int) -> int:
+        known = (self.inner.token_to_id(token) for token in tokens)
+        return next((i for i in known if i is not None), otherwise)
 
     def encode(self, text: str) -> list[int]:
         """Token ids of one line of text."""
@@ -60,6 +78,20 @@ class Tokenizer:
         """The texts of many rows of ids, in parallel."""
         texts = self.inner.decode_batch([list(row) for row in rows], skip_special_tokens=True)
         return [" ".join(text.split()) for text in texts]
+
+    def text(self, ids: Iterable[int]) -> str:
+        """The text of token ids with its line breaks, as far as the tokenizer keeps them."""
+        return str(self.inner.decode(list(ids), skip_special_tokens=True))
+
+    def encode_long(self, text: str) -> NDArray[np.int32]:
+        """Token ids of a document of any length: as `encode` gives them, but faster."""
+        cut = self.inner.pre_tokenizer
+        if isinstance(cut, pre_tokenizers.Split):  # characters: a look into the table
+            table = self.inner.get_vocab()
+            normal = self.inner.normalizer.normalize_str(text) if self.inner.normalizer else text
+            return np.fromiter((table.get(c, UNKNOWN_ID) for c in normal), np.int32, len(normal))
+        parts = _LINES.split(text) if isinstance(cut, pre_tokenizers.ByteLevel) else [text]
+        return np.fromiter(chain.from_iterable(self.encode_all(parts)), np.int32)
 
     def labels(self, ids: Sequence[int]) -> list[str]:
         """A readable label per id: `▁` for a space, <ED> for a byte of a character cut apart."""
@@ -134,11 +166,14 @@ def _bytes_shown(piece: str) -> str:
     return "".join(shown).replace(" ", "▁")
 
 
-def train(config: TokenizerConfig, texts: Iterable[str]) -> Tokenizer:
+def train(config: TokenizerConfig, texts: Iterable[str], *, verbatim: bool = False) -> Tokenizer:
     """Train a tokenizer on lines of text; the same lines give the same file.
 
-    Raises DataError if there is no text, or a vocabulary too small for its characters.
+    `verbatim`: byte-level BPE puts no space before a text, so that it comes back as it was. Raises
+    DataError if there is no text, or a vocabulary too small for its characters.
     """
     inner = learn(config, texts)
+    if verbatim and config.kind == "bpe":
+        inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     inner.add_special_tokens([PAD])
     return Tokenizer(inner)

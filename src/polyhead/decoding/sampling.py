@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from hashlib import blake2b
@@ -18,7 +19,8 @@ class Sampler:
     """Draws tokens [R] from log-probabilities [R,V], the same for the same seed, key and length.
 
     temperature divides the logits; top_k keeps the k most probable tokens; top_p keeps the fewest
-    whose probabilities add up to p (nucleus sampling, Holtzman et al. 2020). A row's draws depend
+    whose probabilities add up to p (nucleus sampling, Holtzman et al. 2020); min_p those at least
+    min_p times as probable as the most probable one (Nguyen et al. 2024). A row's draws depend
     on nothing but its own key: not on the rows beside it, nor on how many there were before.
     """
 
@@ -28,6 +30,7 @@ class Sampler:
         temperature: float = 1.0,
         top_k: int | None = None,
         top_p: float | None = None,
+        min_p: float | None = None,
         seed: int = 1,
     ):
         if not temperature > 0:
@@ -36,9 +39,12 @@ class Sampler:
             raise UsageError(f"top-k {top_k} is not at least 1")
         if top_p is not None and not 0 < top_p <= 1:
             raise UsageError(f"top-p {top_p} is not between 0 and 1")
+        if min_p is not None and not 0 <= min_p <= 1:
+            raise UsageError(f"min-p {min_p} is not between 0 and 1")
         if not 0 <= seed < 2**63:
             raise UsageError(f"seed {seed} is not between 0 and 2^63")
         self.temperature, self.top_k, self.top_p, self.seed = temperature, top_k, top_p, seed
+        self.min_p = min_p
         self.seen: Counter[bytes] = Counter()  # sources so far: one that comes again draws anew
 
     def keys(self, sources: Sequence[Sequence[int] | NDArray[np.int32]], copies: int = 1) -> Tensor:
@@ -67,6 +73,9 @@ class Sampler:
             p = torch.softmax(ordered, dim=-1)
             beyond = p.cumsum(dim=-1) - p >= self.top_p  # the most probable one always stays
             logits = logits.masked_fill(beyond.scatter(1, order, beyond), float("-inf"))
+        if self.min_p:
+            least = logits.amax(dim=-1, keepdim=True) + math.log(self.min_p)
+            logits = logits.masked_fill(logits < least, float("-inf"))
         streams = _mixed(_mixed(keys + _signed(self.seed * _GOLDEN)) + _signed(length * _GOLDEN))
         return (logits + gumbel(streams, logits.shape[-1])).argmax(dim=-1)
 

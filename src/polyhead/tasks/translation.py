@@ -328,7 +328,7 @@ class Translation:
         found = translate_ids(model, sources, self.target_tokenizer, options)
         return self.target_tokenizer.decode_all([best[0].tokens if best else [] for best in found])
 
-    def validate(self, model: nn.Module, corpus: Corpus) -> dict[str, float]:
+    def validate(self, model: nn.Module, corpus: Corpus, nll: float) -> dict[str, float]:
         """BLEU and chrF of greedy translations of (the first 2,000 of) a corpus."""
         options = self._greedy()
         hypotheses = self.translate(model, corpus, options, VALIDATION_SENTENCES)

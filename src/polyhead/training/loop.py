@@ -219,7 +219,7 @@ class Trainer:
             else:
                 load_weights(model, own)
         values: dict[str, float] = {"nll": nll, "perplexity": math.exp(min(nll, 700.0))}
-        values |= self.task.validate(model, self.valid_corpus)
+        values |= self.task.validate(model, self.valid_corpus, nll)
         index = course.step // config.validate_every
         sample = self.task.sample(model, self.valid_corpus, index)
         load_weights(model, own)

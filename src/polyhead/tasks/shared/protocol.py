@@ -95,8 +95,8 @@ class Task(Protocol):
     def nll(self, model: nn.Module, corpus: Any) -> float:
         """Nats per token of a whole corpus."""
 
-    def validate(self, model: nn.Module, corpus: Any) -> dict[str, float]:
-        """What else a validation shows, by name."""
+    def validate(self, model: nn.Module, corpus: Any, nll: float) -> dict[str, float]:
+        """What else a validation shows, by name; `nll` has been computed before."""
 
     def sample(self, model: nn.Module, corpus: Any, index: int) -> str:
         """Something a person can look at."""

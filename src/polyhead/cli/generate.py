@@ -1,0 +1,138 @@
+"""`generate`: a language model goes on from prompts."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from cyclopts import Parameter
+
+from polyhead.cli.train import Json
+from polyhead.cli.use import Flag, Input, _input, _typed
+from polyhead.errors import UsageError
+
+BETWEEN = "---"  # stands between several continuations on a terminal
+
+
+def generate(
+    run: Path,
+    *,
+    prompt: str | None = None,
+    prompts: Input | None = None,
+    n: Annotated[int, Parameter(name=["-n", "--count"])] = 1,
+    max_tokens: int = 200,
+    sample: Annotated[bool, Flag] = False,
+    greedy: Annotated[bool, Flag] = False,
+    beam: int | None = None,
+    temperature: float | None = None,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    min_p: float | None = None,
+    seed: int | None = None,
+    repetition_penalty: float | None = None,
+    no_repeat_ngram: int | None = None,
+    stop: Annotated[tuple[str, ...], Parameter(negative="", consume_multiple=False)] = (),
+    precision: Literal["fp32", "bf16", "int8"] = "fp32",
+    json_: Json = False,
+) -> None:
+    """Go on from prompts with a language model, token by token; drawn at random unless told else.
+
+    Without a prompt a document is begun. Text may go on past the model's context: where that is
+    full, the model begins anew with its last half.
+
+    Parameters
+    ----------
+    run
+        a run folder
+    prompt
+        a text to go on from
+    prompts
+        a file of them, one a line, or - for standard input; each comes out as it would alone
+    n
+        so many continuations of each
+    max_tokens
+        of each continuation, at most
+    sample
+        draw at random, which is what happens anyway
+    greedy
+        take the most probable token each time
+    beam
+        search for the most probable text with so many hypotheses
+    temperature
+        below 1 keeps closer to the most probable (default: 1)
+    top_k
+        draw from the k most probable tokens
+    top_p
+        draw from the most probable tokens that add up to p
+    min_p
+        draw from tokens at least so many times as probable as the most probable one
+    seed
+        of the draws: the same seed gives the same text (default: 1)
+    repetition_penalty
+        above 1 makes tokens less likely that were there already
+    no_repeat_ngram
+        forbid n-grams of this size to stand twice
+    stop
+        end before this text; may be given several times
+    precision
+        what to compute in; int8 is fastest
+    """
+    from polyhead import api
+    from polyhead.training.progress import say
+
+    if prompt is not None and prompts is not None:
+        raise UsageError("--prompt and --prompts: give one of them")
+    if sample and (greedy or beam is not None):
+        raise UsageError("--sample goes neither with --greedy nor with --beam: choose one")
+    texts = None
+    if prompt is not None:
+        texts = [_typed(prompt)]
+    elif prompts is not None:
+        texts = list(_input(prompts))
+        if not texts:
+            raise UsageError(f"{prompts}: there is no prompt, a line each")
+    model = api.load(run, precision)
+    options: dict[str, Any] = {
+        **{"n": n, "max_tokens": max_tokens, "greedy": greedy or None, "beam": beam},
+        **{"temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p},
+        **{"seed": seed, "repetition_penalty": repetition_penalty},
+        **{"no_repeat_ngram": no_repeat_ngram, "stop": tuple(map(_typed, stop)) or None},
+    }
+    streams = not json_ and n == 1 and (texts is None or len(texts) == 1) and beam is None
+    screen = _Screen(texts[0] if texts else "", tuple(map(_typed, stop)))
+    found = model.generate(texts, hear=screen.hear if streams else None, **options)
+    if json_:
+        print(json.dumps([one.as_dict() for one in found], ensure_ascii=False))
+    elif streams:
+        screen.end(found[0].text)
+    else:
+        print(f"\n{BETWEEN}\n".join(one.prompt + one.text for one in found))
+    if any(model.went_past(one) for one in found):
+        say(
+            f"the context of {model.context} tokens was full: the model went on with its last "
+            "half each time, and knows nothing of what stood before"
+        )
+
+
+class _Screen:
+    """A prompt and text that grows, shown as it comes without what might still be taken back."""
+
+    def __init__(self, prompt: str, stops: tuple[str, ...]):
+        self.prompt, self.stops, self.shown = prompt, stops, 0
+
+    def write(self, text: str) -> None:
+        sys.stdout.write(self.prompt + text)
+        sys.stdout.flush()
+        self.prompt = ""
+
+    def hear(self, row: int, text: str) -> None:
+        from polyhead.decoding.generate import showable
+
+        ready = showable(text, self.stops)
+        self.write(text[self.shown : ready])
+        self.shown = max(self.shown, ready)
+
+    def end(self, text: str) -> None:
+        self.write(text[self.shown :] + "\n")

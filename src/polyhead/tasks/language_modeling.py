@@ -1,0 +1,243 @@
+"""Language modelling: predict every token from those before it (Radford et al. 2018, section 3.1).
+
+The documents are one stream, END doc END doc END: generation without a prompt begins from END, as
+GPT-2 begins from <|endoftext|>, and the model learns where a document ends.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import Field
+from torch import Tensor, nn
+
+from polyhead.config import DataSection, Recipe
+from polyhead.data import tokenizers
+from polyhead.data.batching import Plan
+from polyhead.data.documents import Documents, TextSources, read_documents
+from polyhead.data.stream import BlockBatch, Stream
+from polyhead.data.tokenizers import Tokenizer
+from polyhead.decoding.generate import Settings, generate_ids
+from polyhead.errors import DataError, RecipeError, UsageError
+from polyhead.layers.loss import cross_entropy, token_log_probabilities
+from polyhead.tasks.shared.protocol import Say
+
+EVALUATED_TOGETHER = 4096  # tokens of a batch of windows
+SAMPLE = 120  # tokens of the text that a validation shows
+
+
+class Data(DataSection):
+    """The `data:` section of a language modelling recipe."""
+
+    training_defaults: ClassVar[dict[str, Any]] = {"label_smoothing": 0.0}
+
+    train: TextSources = Field(
+        min_length=1, description="files, or sources with more keys (see below)"
+    )
+    valid: TextSources = Field(min_length=1, description="text to judge the model on as it learns")
+    test: TextSources = Field(default=[], description="text to score it on afterwards")
+    context: int = Field(256, ge=2, description="tokens that are looked at together in training")
+    stride: int | None = Field(
+        None,
+        ge=1,
+        description="tokens between the windows of an evaluation; none: half the context. Every "
+        "token is predicted once, from at least `context` - `stride` tokens if there are so many",
+    )
+    separate_documents: bool = Field(
+        False, description="positions and masks restart at every document: none sees another"
+    )
+    fixed_blocks: bool = Field(
+        False, description="cut every epoch's blocks at the same places, not at a random offset"
+    )
+
+
+@dataclass
+class LanguageModeling:
+    """The task: a tokenizer, and what it makes of streams of tokens."""
+
+    recipe: Recipe
+    tokenizer: Tokenizer
+    unit: str = "blocks"
+
+    @property
+    def data(self) -> Data:
+        assert isinstance(self.recipe.data, Data)
+        return self.recipe.data
+
+    @property
+    def stride(self) -> int:
+        """Tokens between the windows of an evaluation."""
+        return min(self.data.stride or max(1, self.data.context // 2), self.data.context)
+
+    @property
+    def source_tokenizer(self) -> Tokenizer:
+        """What reads a text from the user."""
+        return self.tokenizer
+
+    # --- making and keeping it
+
+    @classmethod
+    def read_training(cls, recipe: Recipe, say: Say) -> Documents:
+        """The training documents; raises RecipeError where a block does not fit the model."""
+        assert isinstance(recipe.data, Data)
+        longest = recipe.model.max_length  # type: ignore[attr-defined]
+        if recipe.data.context > longest:
+            problem = f"data.context: {recipe.data.context} is more than model.max_length {longest}"
+            raise RecipeError(recipe.name, [problem])
+        found = read_documents(recipe.data.train)
+        characters = sum(map(len, found.texts))
+        left_out = f" ({found.empty:,} empty ones left out)" if found.empty else ""
+        say(f"read {len(found):,} training documents, {characters:,} characters{left_out}")
+        return found
+
+    @classmethod
+    def train_tokenizers(cls, recipe: Recipe, read: Documents) -> LanguageModeling:
+        """The task with a tokenizer trained on the documents."""
+        lines = (line for text in read.texts for line in text.splitlines(keepends=True))
+        return cls(recipe, tokenizers.train(recipe.tokenizer, lines, verbatim=True))
+
+    @classmethod
+    def load(cls, recipe: Recipe, folder: Path) -> LanguageModeling:
+        """The task with the tokenizer of a run folder."""
+        return cls(recipe, Tokenizer.load(folder / "tokenizer.json"))
+
+    def save(self, folder: Path) -> None:
+        """Write the tokenizer into a run folder."""
+        self.tokenizer.save(folder / "tokenizer.json")
+
+    def sizes(self) -> dict[str, Any]:
+        """What a model must know to be built."""
+        return {"vocab_size": self.tokenizer.size}
+
+    def vocabulary(self, weight: str) -> tuple[str, Tokenizer]:
+        """(name, tokenizer) of the only vocabulary."""
+        return "token", self.tokenizer
+
+    # --- data
+
+    def encode(self, documents: Documents) -> Stream:
+        """Documents as a stream of tokens."""
+        return Stream.of(
+            [self.tokenizer.encode_long(text) for text in documents.texts],
+            documents,
+            end_id=self.tokenizer.end_id,
+            context=self.data.context,
+            apart=self.data.separate_documents,
+        )
+
+    def training_corpus(self, read: Documents, say: Say) -> Stream:
+        """The stream to train on."""
+        stream = self.encode(read)
+        say(f"{stream.predicted:,} tokens in {len(stream):,} blocks of {stream.length}")
+        if stream.length < self.data.context:
+            say(
+                f"the training text is shorter than one block of {self.data.context} tokens: the "
+                "model will never see longer contexts"
+            )
+        return stream
+
+    def read(self, split: str, say: Say) -> Stream:
+        """The valid or test split; raises DataError where the recipe names none."""
+        if split not in ("valid", "test"):
+            raise UsageError(f"split {split!r} is not one of valid, test")
+        sources = getattr(self.data, split)
+        if not sources:
+            raise DataError(f"the recipe names no {split} data (data.{split})")
+        stream = self.encode(read_documents(sources))
+        unknown = int((stream.ids == self.tokenizer.unknown_id).sum())
+        if unknown:
+            say(
+                f"{split}: {unknown:,} of {stream.predicted:,} tokens are unknown to the tokenizer;"
+                " the scores count them as one token that is easy to guess"
+            )
+        return stream
+
+    def plan(self, corpus: Stream, epoch: int) -> Plan:
+        """The batches of an epoch."""
+        return corpus.plan(
+            batch_tokens=self.recipe.training.batch_tokens,
+            seed=self.recipe.seed,
+            epoch=epoch,
+            shifted=not self.data.fixed_blocks,
+        )
+
+    # --- training and judging
+
+    def loss(self, model: nn.Module, batch: BlockBatch, smoothing: float) -> tuple[Tensor, Tensor]:
+        """(sum of the smoothed loss, sum of the plain NLL) over all labels."""
+        hidden = model(batch.inputs, batch.positions, batch.documents)
+        return cross_entropy(
+            hidden.flatten(0, 1),
+            model.head.weight,  # type: ignore[union-attr, arg-type]
+            batch.labels.flatten(),
+            smoothing=smoothing,
+        )
+
+    @torch.inference_mode()
+    def log_likelihood(self, model: nn.Module, corpus: Stream, stride: int | None = None) -> float:
+        """log p of the whole stream after its first token, by overlapping windows."""
+        total = 0.0
+        for offsets, counted in _windows(corpus, stride or self.stride):
+            batch = corpus.windows(offsets, corpus.length)
+            hidden = model(batch.inputs, batch.positions, batch.documents)
+            new = torch.arange(corpus.length) >= corpus.length - torch.from_numpy(counted)[:, None]
+            values = token_log_probabilities(
+                hidden[new],
+                model.head.weight,  # type: ignore[union-attr, arg-type]
+                batch.labels[new],
+            )
+            total += float(values.double().sum())
+        return total
+
+    def nll(self, model: nn.Module, corpus: Stream) -> float:
+        """Nats per token over the whole split, the ends of documents included."""
+        return -self.log_likelihood(model, corpus) / corpus.predicted
+
+    def validate(self, model: nn.Module, corpus: Stream, nll: float) -> dict[str, float]:
+        """Bits per byte, which compares across tokenizers."""
+        return {"bits_per_byte": self.bits_per_byte(nll, corpus)}
+
+    def bits_per_byte(self, nll: float, corpus: Stream) -> float:
+        """The same surprise spread over the UTF-8 bytes of the texts (an end counts as one)."""
+        return nll * corpus.predicted / math.log(2) / corpus.documents.bytes
+
+    def sample(self, model: nn.Module, corpus: Stream, index: int) -> str:
+        """How the model goes on from some place of a corpus, always taking the likeliest token."""
+        offset = (index * corpus.length) % max(1, corpus.predicted - corpus.length)
+        prompt = corpus.ids[offset : offset + max(1, corpus.length // 4)].tolist()
+        (found,) = generate_ids(model, [prompt], self.tokenizer, Settings(max_tokens=SAMPLE))
+        text = self.tokenizer.text(prompt[-SAMPLE:])
+        return f"…{text}\n  model: {self.tokenizer.text(found[0].tokens)}"
+
+    def describe(self, corpus: Stream) -> dict[str, Any]:
+        """Numbers about a corpus, for the model card."""
+        return {
+            "documents": len(corpus.documents),
+            "tokens": corpus.predicted,
+            "bytes": corpus.documents.bytes,
+            "fingerprint": corpus.fingerprint(),
+        }
+
+
+Task = LanguageModeling
+
+
+def _windows(corpus: Stream, stride: int) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """(offsets of windows, how many labels at the end of each are counted), in batches.
+
+    The first window counts whole; each later one counts the labels that come after the one before.
+    """
+    length = corpus.length
+    ends = np.append(np.arange(length, corpus.predicted, stride), corpus.predicted)
+    counted = np.diff(ends, prepend=0)
+    rows = max(1, EVALUATED_TOGETHER // length)
+    for first in range(0, len(ends), rows):
+        chosen = slice(first, first + rows)
+        yield ends[chosen] - length, counted[chosen]

@@ -1,0 +1,231 @@
+"""A trained language model: go on from prompts, evaluate, explain."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from torch import nn
+
+from polyhead.data.tokenizers import Explanation
+from polyhead.decoding.generate import Hear, Settings, before_stop, generate_ids
+from polyhead.decoding.sampling import Sampler
+from polyhead.errors import RunError, UsageError
+from polyhead.runs.card import write_card
+from polyhead.runs.folder import Run
+from polyhead.tasks.language_modeling import Task
+from polyhead.use.shared import check_texts, no_such_method, refuse
+
+SAMPLING = ("temperature", "top_k", "top_p", "min_p", "seed")
+OPTIONS = (
+    *("n", "max_tokens", "greedy", "beam", *SAMPLING),
+    *("repetition_penalty", "no_repeat_ngram", "stop", "batch_rows"),
+)
+
+
+@dataclass(frozen=True)
+class Generation:
+    """A prompt and what the model wrote after it: `tokens` of log-probability `log_probability`.
+
+    finish_reason: "stop" (the model ended the document, or wrote a stop text, which is left out) or
+    "length".
+    """
+
+    prompt: str
+    text: str
+    tokens: int
+    log_probability: float
+    finish_reason: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """As `generate --json` prints it."""
+        return asdict(self)
+
+
+class LanguageModel:
+    """A trained language modelling run.
+
+    >>> import polyhead
+    >>> model = polyhead.load("runs/lm")
+    >>> [first, second] = model.generate(["I met", "The"], max_tokens=5, seed=3)
+    >>> first.prompt, first.tokens <= 5
+    ('I met', True)
+    >>> model.generate(["I met"], greedy=True) == model.generate(["I met"], greedy=True)
+    True
+    """
+
+    def __init__(self, run: Run, task: Task, model: nn.Module, precision: str = "fp32"):
+        self.run, self.task, self.model, self.precision = run, task, model, precision
+
+    def __getattr__(self, name: str) -> Any:
+        no_such_method(self.run, name, self)
+
+    @property
+    def context(self) -> int:
+        """Tokens the model looks back on: what it was trained with."""
+        longest = self.run.recipe.model.max_length  # type: ignore[attr-defined]
+        return min(self.task.data.context, longest)
+
+    def settings(self, **named: Any) -> Settings:
+        """Options by the names of the command line, checked: none is ignored in silence."""
+        given = {key: value for key, value in named.items() if value is not None}
+        refuse(self.run, given, OPTIONS)
+        greedy, beam = bool(given.pop("greedy", False)), int(given.pop("beam", 1))
+        for key, value in {**given, "beam": beam}.items():
+            if key in ("n", "max_tokens", "beam", "batch_rows") and value < 1:
+                raise UsageError(f"{key.replace('_', '-')} {value} is not at least 1")
+        if greedy and beam > 1:
+            raise UsageError("--greedy and --beam: choose one")
+        copies = int(given.pop("n", 1))
+        sampling = {key: given.pop(key) for key in SAMPLING if key in given}
+        searching = "--greedy" if greedy else f"--beam {beam}" if beam > 1 else None
+        if searching and (sampling or copies > 1):
+            idle = ", ".join(f"--{key.replace('_', '-')}" for key in sampling) or "-n"
+            raise UsageError(f"{searching} does not draw at random, {idle} is about drawing")
+        penalty = float(given.get("repetition_penalty", 1.0))
+        if not penalty > 0:
+            raise UsageError(f"repetition-penalty {penalty} is not above 0; 1 is none")
+        for key in ("repetition_penalty", "no_repeat_ngram", "stop"):
+            if beam > 1 and key in given:
+                raise UsageError(f"--beam does not go with --{key.replace('_', '-')}")
+        stop = given.pop("stop", ())
+        stop = (stop,) if isinstance(stop, str) else tuple(stop)
+        if "" in stop:
+            raise UsageError("an empty stop text would end every text at once")
+        sampler = None if searching else Sampler(**sampling)
+        return Settings(sampler=sampler, beam=beam, copies=copies, stop=stop, **given)
+
+    def generate(
+        self,
+        prompts: Sequence[str] | None = None,
+        *,
+        hear: Callable[[int, str], None] | None = None,
+        **options: Any,
+    ) -> list[Generation]:
+        """`n` continuations of each prompt, in order; of no prompt, the beginning of a document.
+
+        Drawn at random (temperature, top_k, top_p, min_p, seed) unless greedy=True or beam=K; at
+        most max_tokens each, up to a `stop` text; repetition_penalty, no_repeat_ngram. `hear` gets
+        (row, the text so far) after every token; rows count the continuations in order. A row is
+        the same whatever rows are beside it.
+        """
+        settings = self.settings(**options)
+        rows = self._rows(prompts)
+        if settings.beam > 1 and (longest := max(map(len, rows))) + settings.max_tokens > (
+            self.context + 1
+        ):
+            raise UsageError(
+                f"a beam does not go past the context: the longest prompt has {longest} tokens and "
+                f"max-tokens is {settings.max_tokens}, but the context is {self.context}. Lower "
+                f"--max-tokens to {max(1, self.context + 1 - longest)}, or leave --beam out"
+            )
+        found = generate_ids(
+            self.model,
+            rows,
+            self.task.tokenizer,
+            settings,
+            context=self.context,
+            hear=None if hear is None else self._hearing(hear, rows, settings.copies),
+        )
+        texts = [""] if prompts is None else prompts
+        return [
+            Generation(
+                prompt=prompt,
+                text=before_stop(self._after(row, one.tokens), settings.stop),
+                tokens=len(one.tokens),
+                log_probability=one.log_probability,
+                finish_reason=one.finish_reason,
+            )
+            for prompt, row, several in zip(texts, rows, found, strict=True)
+            for one in several
+        ]
+
+    def went_past(self, one: Generation) -> bool:
+        """Whether the context was full on the way, so that the beginning was forgotten."""
+        prompt = len(self.task.tokenizer.encode(one.prompt)) or 1
+        return prompt + one.tokens - 1 > self.context
+
+    def _rows(self, prompts: Sequence[str] | None) -> list[list[int]]:
+        if prompts is None:
+            return [[self.task.tokenizer.end_id]]
+        check_texts(prompts, "prompts")
+        if not prompts:
+            raise UsageError("there is no prompt; None begins a document without one")
+        rows = [self.task.tokenizer.encode(prompt) for prompt in prompts]
+        for number, row in enumerate(rows, start=1):
+            if not row:
+                raise UsageError(
+                    f"prompt {number} has no tokens: write something, or give no prompt at all to "
+                    "begin a document"
+                )
+            if len(row) > self.context:
+                raise UsageError(
+                    f"prompt {number} has {len(row)} tokens, the model looks back on "
+                    f"{self.context}: shorten it (what is generated may be of any length)"
+                )
+        return rows
+
+    def _after(self, row: list[int], tokens: list[int]) -> str:
+        """What tokens add to the text of a prompt, spaces between included."""
+        before = self.task.tokenizer.text(row)
+        whole = self.task.tokenizer.text([*row, *tokens])
+        return whole[len(before) :] if whole.startswith(before) else whole
+
+    def _hearing(
+        self, hear: Callable[[int, str], None], rows: list[list[int]], copies: int
+    ) -> Hear:
+        return lambda row, tokens: hear(row, self._after(rows[row // copies], tokens))
+
+    def evaluate(
+        self,
+        split: str | None = None,
+        *,
+        stride: int | None = None,
+        say: Callable[[str], None] = lambda text: None,
+        **options: Any,
+    ) -> dict[str, Any]:
+        """The report of a split (default: test), as `evaluate --json` prints it.
+
+        Every token of the split is predicted once, from a window of `context` tokens that moves on
+        by `stride`. nll is in nats per token, the ends of documents included.
+        """
+        refuse(self.run, options, ("split", "precision"))
+        split = split or "test"
+        if stride is not None and not 1 <= stride <= self.task.data.context:
+            raise UsageError(
+                f"stride {stride} is not between 1 and the context, {self.task.data.context}"
+            )
+        corpus = self.task.read(split, say)
+        start = time.perf_counter()
+        nll = -self.task.log_likelihood(self.model, corpus, stride) / corpus.predicted
+        seconds = time.perf_counter() - start
+        report = {
+            "run": str(self.run.path),
+            "split": split,
+            "examples": len(corpus.documents),
+            "context": corpus.length,
+            "stride": stride or self.task.stride,
+            "metrics": {
+                "nll": nll,
+                "perplexity": math.exp(min(nll, 700.0)),
+                "bits_per_byte": self.task.bits_per_byte(nll, corpus),
+            },
+            "seconds": round(seconds, 3),
+            "tokens_per_second": round(corpus.predicted / seconds, 1),
+        }
+        if split == "test":
+            try:
+                write_card(self.run, self.run.info.get("data"), report)
+            except RunError as error:  # a folder one may only read
+                say(f"the scores were not written into the run: {error}")
+        return report
+
+    def explain(self, text: str) -> Explanation:
+        """How the tokenizer cuts a text."""
+        return self.task.tokenizer.explain(text)
+
+
+Model = LanguageModel

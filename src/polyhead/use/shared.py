@@ -1,0 +1,45 @@
+"""What the users of runs have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any, NoReturn
+
+from polyhead.errors import UsageError, WrongTaskError
+from polyhead.runs.folder import Run
+
+METHODS = {
+    "translation": ("translate", "alternatives", "score", "evaluate", "align", "attention"),
+    "language_modeling": ("generate", "evaluate"),
+}
+HIDDEN = ("options", "search", "score_tokens", "draw_positions", "classify", "fill", "embed")
+"""Further names that code for another task may ask for."""
+
+
+def no_such_method(run: Run, name: str, owner: object) -> NoReturn:
+    """Raise WrongTaskError for what other tasks can do, else AttributeError."""
+    if name in HIDDEN or any(name in methods for methods in METHODS.values()):
+        own = METHODS.get(run.recipe.task, ())
+        raise WrongTaskError(
+            f"{run.path} is a run of the task {run.recipe.task}: it cannot .{name}(). "
+            f"It has {', '.join(f'.{method}' for method in (*own, 'explain'))}"
+        )
+    raise AttributeError(f"{type(owner).__name__!r} object has no attribute {name!r}")
+
+
+def check_texts(texts: Sequence[str], what: str = "texts") -> None:
+    """Raise UsageError unless this is a list of strings."""
+    if isinstance(texts, str):
+        raise UsageError(f"a list of {what} is needed, not one string: pass [text]")
+    for place, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise UsageError(f"text {place} is {text!r}; every text must be a string")
+
+
+def refuse(run: Run, options: dict[str, Any], known: Collection[str]) -> None:
+    """Raise UsageError for an option that a task has not."""
+    if unknown := sorted(options.keys() - set(known)):
+        raise UsageError(
+            f"{unknown[0].replace('_', '-')} does not go with a run of the task {run.recipe.task} "
+            f"({run.path}); there are {', '.join(known)}"
+        )

@@ -1,0 +1,224 @@
+"""A language model from the command line: train, resume, evaluate, generate, be refused."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from polyhead_system import check_told, info, inside, journal, outside, tensors_of
+
+import polyhead
+
+pytestmark = pytest.mark.xdist_group("language")
+WORDS = "the cat sat on the mat and the dog ran to the hen in the sun"
+
+
+def write_language_recipe(folder: Path, **changes: Any) -> Path:
+    """A tiny recipe: characters, 40 steps."""
+    words = WORDS.split()
+    for name, count in (("train", 300), ("valid", 20), ("test", 20)):
+        lines = [" ".join(words[(i * 7 + j) % len(words)] for j in range(6)) for i in range(count)]
+        (folder / f"{name}.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    recipe: dict[str, Any] = {
+        "name": "lm",
+        "task": "language_modeling",
+        "model": {
+            "kind": "gpt",
+            **{"d_model": 32, "num_layers": 2, "num_heads": 2, "d_ff": 64, "max_length": 32},
+            **{"dropout": 0.1, "activation": "gelu"},
+        },
+        "data": {**{part: f"{part}.txt" for part in ("train", "valid", "test")}, "context": 24},
+        "tokenizer": {"kind": "char"},
+        "training": {
+            **{"batch_tokens": 192, "max_steps": 40, "validate_every": 20, "precision": "fp32"},
+            "optimizer": {"kind": "adamw", "lr": 0.01, "weight_decay": 0.1},
+            "schedule": {"kind": "cosine", "warmup_steps": 5},
+        },
+    }
+    for section, values in changes.items():
+        recipe[section] = recipe[section] | values
+    path = folder / "lm.yaml"
+    path.write_text(yaml.safe_dump(recipe), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run: look, don't touch."""
+    folder = tmp_path_factory.mktemp("language")
+    recipe = write_language_recipe(folder)
+    outcome = outside("train", recipe, "--out", folder / "run")
+    assert outcome.code == 0, outcome.err
+    return folder / "run"
+
+
+def test_training_learns_and_writes_what_a_run_needs(run: Path) -> None:
+    entries = journal(run)
+    valid = [e for e in entries if e["kind"] == "valid"]
+    assert [e["step"] for e in valid] == [20, 40]
+    assert valid[-1]["nll"] < 2.0 < math.log(20)
+    assert valid[-1]["bits_per_byte"] == pytest.approx(valid[-1]["nll"] / math.log(2), rel=1e-6)
+    assert all(e["loss"] == e["nll"] for e in entries if e["kind"] == "train"), "no smoothing"
+    assert info(run)["task"] == "language_modeling"
+    assert "1 documents, " in (run / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_folder_alone_is_enough_wherever_it_is(run: Path, tmp_path: Path) -> None:
+    moved = Path(shutil.copytree(run, tmp_path / "moved"))
+    shutil.rmtree(moved / "checkpoints")
+    generate = ("--prompt", "the ", "--greedy", "--max-tokens", 8, "--json")
+    assert inside("generate", moved, *generate).json() == inside("generate", run, *generate).json()
+
+
+def test_a_killed_training_goes_on_exactly(run: Path, tmp_path: Path) -> None:
+    recipe = write_language_recipe(tmp_path)
+    outcome = inside("train", recipe, "training.max_steps=20", "--out", tmp_path / "half")
+    assert outcome.code == 0, outcome.err
+    proof = inside("verify-resume", recipe, "--steps", 8, "--json")
+    assert proof.json()["identical"] is True
+    assert proof.json()["max_difference"] == 0
+    assert dict(tensors_of(run))
+
+
+# --- evaluating
+
+
+def test_evaluation_counts_every_token_once_whatever_the_stride(run: Path) -> None:
+    report = inside("evaluate", run, "--json").json()
+    assert report["examples"] == 1
+    assert (report["context"], report["stride"]) == (24, 12)
+    metrics = report["metrics"]
+    assert metrics["perplexity"] == pytest.approx(math.exp(metrics["nll"]))
+    model = polyhead.load(run)
+    corpus = model.task.read("test", print)
+    assert report["metrics"]["bits_per_byte"] == pytest.approx(
+        metrics["nll"] * corpus.predicted / math.log(2) / corpus.documents.bytes
+    )
+    total, ids = 0.0, torch.from_numpy(corpus.ids).long()
+    with torch.no_grad():  # stride 1, token by token
+        for place in range(1, len(ids)):
+            begin = max(0, place - 24)
+            logits = model.model.head(model.model(ids[None, begin:place]))[0, -1]
+            total -= float(torch.log_softmax(logits, dim=-1)[ids[place]])
+    closest = model.evaluate("test", stride=1)["metrics"]["nll"]
+    assert closest == pytest.approx(total / corpus.predicted, abs=1e-5)
+    assert metrics["nll"] == pytest.approx(closest, abs=0.2)
+    assert "| nll |" in (run / "README.md").read_text(encoding="utf-8")
+
+
+# --- generating
+
+
+def test_prompts_of_a_file_give_what_each_gives_alone(run: Path, tmp_path: Path) -> None:
+    file = tmp_path / "prompts.txt"
+    prompts = ["the cat", "d", "in the sun the "]
+    file.write_text("\n".join(prompts) + "\n", encoding="utf-8")
+    common = ("--max-tokens", 40, "--seed", 5, "--temperature", 0.7, "--top-k", 5, "--json")
+    together = inside("generate", run, "--prompts", file, *common)
+    found = together.json()
+    assert [one["prompt"] for one in found] == prompts
+    for prompt, one in zip(prompts, found, strict=True):
+        (alone,) = inside("generate", run, "--prompt", prompt, *common).json()
+        assert alone["text"] == one["text"]
+        assert alone["log_probability"] == pytest.approx(one["log_probability"], abs=1e-3)
+        assert one["finish_reason"] in ("stop", "length")
+        assert one["tokens"] == len(one["text"])
+    assert "the context of 24 tokens was full" in together.err
+
+
+def test_text_streams_to_stdout_and_equals_the_json(run: Path) -> None:
+    for more in (("--greedy",), ("--seed", 3), ("--seed", 3, "--stop", "t"), ("--beam", 3)):
+        command = ("generate", run, "--prompt", "the ", "--max-tokens", 15, *more)
+        (one,) = inside(*command, "--json").json()
+        assert inside(*command).out == "the " + one["text"] + "\n"
+        assert "t" not in one["text"] or "--stop" not in more
+    several = inside("generate", run, "-n", 3, "--max-tokens", 5, "--seed", 1)
+    assert several.out.count("\n---\n") == 2
+
+
+def test_python_gives_the_same(run: Path) -> None:
+    model = polyhead.load(run)
+    found = model.generate(["the ", "a"], n=2, max_tokens=6, seed=2)
+    text = inside(
+        *("generate", run, "--prompts", "-", "-n", 2, "--max-tokens", 6, "--seed", 2, "--json"),
+        stdin=b"the \na\n",
+    )
+    assert [one.as_dict() for one in found] == text.json()
+    assert inside("explain", run, "a cz", "--json").json()["tokens"] == ["a", "▁", "c", "<unk>"]
+
+
+def test_int8_generates_too(run: Path) -> None:
+    (one,) = inside(
+        *("generate", run, "--prompt", "the ", "--greedy", "--max-tokens", 5, "--json"),
+        *("--precision", "int8"),
+    ).json()
+    assert one["tokens"] == 5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "phrase"),
+    [
+        (("--prompt", ""), "prompt 1 has no tokens"),
+        (("--prompt", "the cat sat on the mat and"), "prompt 1 has 26 tokens, the model looks"),
+        (("--prompt", "a", "--prompts", "x"), "give one of them"),
+        (("--greedy", "--seed", 1), "--greedy does not draw at random, --seed is about drawing"),
+        (("--beam", 2, "-n", 2), "--beam 2 does not draw at random, -n is about drawing"),
+        (("--beam", 2, "--max-tokens", 90), "a beam does not go past the context"),
+        (("--greedy", "--beam", 2), "choose one"),
+        (("--max-tokens", 0), "max-tokens 0 is not at least 1"),
+        (("--min-p", 2), "min-p 2.0 is not between 0 and 1"),
+        (("--repetition-penalty", 0), "repetition-penalty 0.0 is not above 0"),
+        (("--stop", ""), "an empty stop text"),
+    ],
+    ids=str,
+)
+def test_wrong_use_is_told(run: Path, arguments: tuple[object, ...], phrase: str) -> None:
+    check_told(inside("generate", run, *arguments), 2, phrase)
+
+
+def test_a_run_of_another_task_is_told(run: Path, tmp_path: Path) -> None:
+    check_told(inside("translate", run, "-"), 2, "it cannot", ".generate, .evaluate, .explain")
+    check_told(inside("evaluate", run, "--beam", 2), 2, "beam does not go with a run of the task")
+    with pytest.raises(polyhead.PolyheadError, match="pass \\[text\\]"):
+        polyhead.load(run).generate("the")
+
+
+# --- data
+
+
+def test_faulty_data_is_told_before_training(tmp_path: Path) -> None:
+    recipe = write_language_recipe(tmp_path)
+    out = tmp_path / "run"
+    check_told(
+        inside("train", recipe, "data.context=33", "--out", out),
+        *(2, "data.context: 33 is more than model.max_length 32"),
+    )
+    (tmp_path / "train.txt").write_text("\n \n", encoding="utf-8")
+    check_told(inside("train", recipe, "--out", out), 1, "train.txt", "an empty corpus")
+    (tmp_path / "train.txt").write_bytes(b"fine\nnot \xff\n")
+    check_told(inside("train", recipe, "--out", out), 1, "train.txt, line 2")
+    check_told(inside("train", recipe, "data.train=no.txt", "--out", out), 1, "no such file")
+    check_told(inside("train", recipe, "data.contxt=3"), 2, "did you mean 'context'?")
+    assert not out.exists()
+
+
+def test_documents_of_a_table_may_stand_apart(tmp_path: Path) -> None:
+    recipe = write_language_recipe(tmp_path)
+    rows = [json.dumps({"text": f"{WORDS[i % 9 :]}"}) for i in range(40)]
+    (tmp_path / "train.jsonl").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    outcome = inside(
+        *("train", recipe, "data.train={file: train.jsonl, text_column: text}"),
+        *("data.separate_documents=true", "tokenizer.kind=bpe", "tokenizer.vocab_size=300"),
+        *("training.max_steps=4", "training.validate_every=2", "--out", tmp_path / "run"),
+    )
+    assert outcome.code == 0, outcome.err
+    assert info(tmp_path / "run")["data"]["documents"] == 40
+    assert (
+        inside("evaluate", tmp_path / "run", "--split", "valid", "--json").json()["examples"] == 1
+    )
