@@ -18,7 +18,7 @@ from polyhead.data.documents import Documents, TextSource, as_sources, read_docu
 from polyhead.data.stream import Stream
 from polyhead.errors import DataError, DataFault
 from polyhead.models import gpt
-from polyhead.tasks.language_modeling import _windows
+from polyhead.tasks.language_modeling import windows_of
 
 
 def stream_of(lengths: list[int], *, context: int, apart: bool = False) -> Stream:
@@ -181,7 +181,7 @@ def test_the_windows_of_an_evaluation_count_every_token_once(
 ) -> None:
     stream = stream_of([tokens], context=context)
     counted = []
-    for offsets, new in _windows(stream, stride):
+    for offsets, new in windows_of(stream, stride):
         for offset, count in zip(offsets.tolist(), new.tolist(), strict=True):
             labels = stream.windows(np.array([offset]), stream.length).labels[0].tolist()
             counted += labels[len(labels) - count :]

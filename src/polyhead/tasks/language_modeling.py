@@ -184,7 +184,7 @@ class LanguageModeling:
     def log_likelihood(self, model: nn.Module, corpus: Stream, stride: int | None = None) -> float:
         """log p of the whole stream after its first token, by overlapping windows."""
         total = 0.0
-        for offsets, counted in _windows(corpus, stride or self.stride):
+        for offsets, counted in windows_of(corpus, stride or self.stride):
             batch = corpus.windows(offsets, corpus.length)
             hidden = model(batch.inputs, batch.positions, batch.documents)
             new = torch.arange(corpus.length) >= corpus.length - torch.from_numpy(counted)[:, None]
@@ -229,7 +229,9 @@ class LanguageModeling:
 Task = LanguageModeling
 
 
-def _windows(corpus: Stream, stride: int) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+def windows_of(
+    corpus: Stream, stride: int
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
     """(offsets of windows, how many labels at the end of each are counted), in batches.
 
     The first window counts whole; each later one counts the labels that come after the one before.
