@@ -32,8 +32,8 @@ up to date. [tutorial.md](tutorial.md) explains a whole recipe line by line.
   (`training.max_steps=100`), positions in lists are numbers (`data.train.0.weight=2`), values are
   YAML (`training.clip=null`).
 - Paths are relative to the recipe's file. `~` and `${VARIABLE}` are expanded.
-- At least one of `max_steps`, `max_minutes` and `max_epochs` must be given. Training ends at
-  whichever comes first.
+- At least one of `max_steps`, `max_minutes`, `max_epochs` and `max_tokens` must be given. Training
+  ends at whichever comes first.
 - "required" means that there is no default; "theirs" that every key inside has one.
 """
 

@@ -109,6 +109,7 @@ class TrainingConfig(Section):
     max_steps: int | None = Field(None, ge=1)
     max_minutes: float | None = Field(None, gt=0)
     max_epochs: float | None = Field(None, gt=0)
+    max_tokens: int | None = Field(None, ge=1, description="target tokens, without padding")
     accumulate: int = Field(1, ge=1)
     clip: float | None = Field(1.0, gt=0)
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
@@ -128,8 +129,9 @@ class TrainingConfig(Section):
 
     @model_validator(mode="after")
     def _ends(self) -> TrainingConfig:
-        if self.max_steps is None and self.max_minutes is None and self.max_epochs is None:
-            raise ValueError("say when to stop: max_steps, max_minutes or max_epochs")
+        ends = (self.max_steps, self.max_minutes, self.max_epochs, self.max_tokens)
+        if all(end is None for end in ends):
+            raise ValueError("say when to stop: max_steps, max_minutes, max_epochs or max_tokens")
         return self
 
 

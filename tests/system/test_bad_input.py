@@ -90,7 +90,10 @@ def test_bytes_that_are_no_text_are_no_recipe(tmp_path: Path) -> None:
         ("=3", ("is not key=value",)),
         ("training.max_step=3", ("training.max_step: unknown key; did you mean 'max_steps'?",)),
         ("training.max_steps=soon", ("training.max_steps: ", "(found 'soon')")),
-        ("training.max_steps=null", ("say when to stop: max_steps, max_minutes or max_epochs",)),
+        (
+            "training.max_steps=null",
+            ("say when to stop: max_steps, max_minutes, max_epochs or max_tokens",),
+        ),
         ("model.d_model=33", ("d_model 33 is not divisible by num_heads 2",)),
         ("name=[", ("'name=['", "not valid YAML")),
         ("data.train.source=${NOT_SET_AT_ALL}/x", ("NOT_SET_AT_ALL is not set",)),

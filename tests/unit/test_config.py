@@ -91,7 +91,10 @@ def test_a_key_in_the_wrong_section_is_shown_its_place() -> None:
         ({"task": "translaton"}, "task: 'translaton' is not one of"),
         ({"data": None}, "data: input should be a valid dictionary"),
         ({"data": []}, "data: input should be a valid dictionary"),
-        ({"training": {}}, "training: say when to stop: max_steps, max_minutes or max_epochs"),
+        (
+            {"training": {}},
+            "training: say when to stop: max_steps, max_minutes, max_epochs or max_tokens",
+        ),
         ({"training": 3}, "training: input should be a valid dictionary"),
         ({"name": "a/b"}, "name: string should match"),
     ],

@@ -149,8 +149,8 @@ def training(**values: Any) -> TrainingConfig:
 
 
 def test_the_nearest_limit_ends_a_training() -> None:
-    config = training(max_minutes=2, max_epochs=1.5)
-    course = Course(step=50, seconds=30, epoch=0, batch=3, batches_in_epoch=4)
+    config = training(max_minutes=2, max_epochs=1.5, max_tokens=1000)
+    course = Course(step=50, seconds=30, epoch=0, batch=3, batches_in_epoch=4, all_tokens=400)
     assert course.epochs == 0.75
     assert course.end(config) is None
     assert course.progress(config) == 0.5
@@ -158,6 +158,7 @@ def test_the_nearest_limit_ends_a_training() -> None:
         ({"step": 100}, "max_steps"),
         ({"seconds": 120.0}, "max_minutes"),
         ({"epoch": 1, "batch": 2}, "max_epochs"),
+        ({"all_tokens": 1003}, "max_tokens"),
         ({"waited": 8}, "early_stopping"),
     ):
         other = Course(**(course.as_dict() | change))

@@ -32,6 +32,7 @@ for command, module, summary in (
     ("check-data", "check", "Look for all that is wrong with a recipe's data, without training."),
     ("verify-resume", "train", "Prove that resuming is exact: kill, resume, compare."),
     ("recipes", "train", "List the recipes that come with Polyhead."),
+    ("compare", "compare", "Train models for the same time or tokens, and judge them alike."),
     ("translate", "use", "Translate lines: exactly one output line per input line."),
     ("generate", "generate", "Go on from prompts with a language model."),
     ("evaluate", "use", "Score a run, with intervals and signatures."),

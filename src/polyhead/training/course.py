@@ -26,6 +26,7 @@ class Course:
     loss: float = 0.0  # sums since the last line of the journal
     nll: float = 0.0
     tokens: int = 0
+    all_tokens: int = 0  # target tokens since the beginning
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -33,11 +34,12 @@ class Course:
     def take(self, values: dict[str, Any]) -> None:
         """Take over a saved course; what else stands among the values is left alone."""
         for field in fields(self):
-            setattr(self, field.name, values[field.name])
+            setattr(self, field.name, values.get(field.name, field.default))  # an older run
 
     def add(self, loss: float, nll: float, tokens: int) -> None:
         """Add a step's sums."""
         self.loss, self.nll, self.tokens = self.loss + loss, self.nll + nll, self.tokens + tokens
+        self.all_tokens += tokens
 
     def line(self, lr: float, speed: float) -> dict[str, Any]:
         """The journal's line about the steps since the one before; sums begin anew."""
@@ -67,6 +69,8 @@ class Course:
             shares.append(self.step / training.max_steps)
         if training.max_minutes is not None:
             shares.append(self.seconds / 60 / training.max_minutes)
+        if training.max_tokens is not None:
+            shares.append(self.all_tokens / training.max_tokens)
         if training.max_epochs is not None:
             shares.append(self.epochs / training.max_epochs)
         return min(1.0, max(shares))
@@ -77,6 +81,8 @@ class Course:
             return "max_steps"
         if training.max_minutes is not None and self.seconds >= training.max_minutes * 60:
             return "max_minutes"
+        if training.max_tokens is not None and self.all_tokens >= training.max_tokens:
+            return "max_tokens"
         if training.max_epochs is not None and self.epochs >= training.max_epochs:
             return "max_epochs"
         stopping = training.early_stopping

@@ -154,7 +154,7 @@ def check_same(path: Path, saved: Recipe, wanted: Recipe) -> None:
 
 def until(recipe: Recipe, step: int) -> Recipe:
     """The same recipe, ending at a step and nowhere else."""
-    ends = {"max_steps": step, "max_minutes": None, "max_epochs": None}
+    ends = {"max_steps": step, "max_minutes": None, "max_epochs": None, "max_tokens": None}
     return recipe.model_copy(update={"training": recipe.training.model_copy(update=ends)})
 
 

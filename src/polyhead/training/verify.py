@@ -55,6 +55,7 @@ def verify_resume(recipe: Recipe, steps: int) -> ResumeProof:
         "max_steps": steps,
         "max_minutes": None,
         "max_epochs": None,
+        "max_tokens": None,
         "validate_every": every,
         "log_every": 1,
     }

@@ -1,0 +1,63 @@
+"""compare: the same data, the same tokens, one table."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from polyhead_system import check_told, info, inside, write_recipe
+
+
+@pytest.fixture(scope="module")
+def compared(tmp_path_factory: pytest.TempPathFactory, corpus: Path) -> tuple[Path, Any, Path]:
+    folder = tmp_path_factory.mktemp("compare")
+    recipe = write_recipe(folder / "recipe.yaml", corpus)
+    outcome = inside(*_command(recipe, folder / "out"), "--json")
+    assert outcome.code == 0, outcome.err
+    return folder / "out", outcome.json(), recipe
+
+
+def _command(recipe: Path, out: Path) -> tuple[object, ...]:
+    return ("compare", recipe, recipe, "model.d_ff=32", "--tokens", 1500, "--out", out)
+
+
+def test_every_model_has_what_the_contract_says(compared: tuple[Path, Any, Path]) -> None:
+    out, report, _ = compared
+    first, second = report["models"]
+    assert [first["name"], second["name"]] == ["tiny", "tiny+d_ff=32"]
+    assert second["parameters"] < first["parameters"]
+    for one in (first, second):
+        assert 1500 <= one["tokens"] < 1500 + 400
+        assert {"score", "low", "high"} <= one["metrics"]["bleu"].keys()
+        assert one["tokens_per_second"] > 0
+        assert one["peak_bytes"] > 50 << 20
+        assert sum(group["examples"] for group in one["by_length"]) == 50
+        assert info(out / one["name"])["stopped_because"] == "max_tokens"
+    assert json.loads((out / "compare.json").read_text()) == report
+    assert (out / "curves.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_what_is_trained_is_not_trained_again(compared: tuple[Path, Any, Path]) -> None:
+    out, report, recipe = compared
+    again = inside(*_command(recipe, out))
+    assert again.code == 0
+    assert "tiny+d_ff=32: trained and judged already" in again.err
+    bleu = report["models"][1]["metrics"]["bleu"]["score"]
+    assert f"| tiny+d_ff=32 | {bleu:.2f} [" in again.out
+
+
+def test_what_cannot_be_compared_is_told(corpus: Path, tmp_path: Path) -> None:
+    recipe = write_recipe(tmp_path / "recipe.yaml", corpus)
+    cases: list[tuple[tuple[object, ...], str]] = [
+        ((recipe, recipe, "seed=4"), "say how long each model trains"),
+        ((recipe, recipe, "seed=4", "--tokens", 9, "--minutes", 1), "say how long"),
+        ((recipe, "--tokens", 9), "name at least two recipes"),
+        ((recipe, recipe, "--tokens", 9), "two models are called tiny"),
+        (("seed=4", recipe, "--tokens", 9), "changes no recipe"),
+        ((recipe, recipe, "data.max_length=9", "--tokens", 9), "data.max_length: 256 -> 9"),
+    ]
+    for operands, message in cases:
+        check_told(inside("compare", *operands, "--out", tmp_path / "out"), 2, message)
+    assert not (tmp_path / "out").exists()
