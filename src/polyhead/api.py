@@ -418,7 +418,10 @@ class Translator:
         return export_ctranslate2(self.run, Path(out), quantization)
 
     def _write_card(self, report: dict[str, Any], options: Options) -> None:
-        settings = {"beam": options.beam, "alpha": options.alpha, "precision": self.precision}
+        settings: dict[str, Any] = {"beam": options.beam, "alpha": options.alpha}
+        settings["precision"] = self.precision
+        if self.engine is not None:
+            settings["engine"] = "ctranslate2"
         write_card(self.run, self.run.info.get("data"), report, settings)
 
     def explain(self, text: str) -> Explanation:

@@ -99,7 +99,7 @@ def test_a_run_moved_elsewhere_without_checkpoints_still_translates(
 def test_an_existing_run_is_refused_and_left_alone(trained: Path, corpus: Path) -> None:
     before = (trained / "run.json").read_bytes()
     outcome = inside("train", trained / "recipe.yaml", "--out", trained)
-    check_told(outcome, 2, "exists already", f"polyhead train --resume {trained}", "--out")
+    check_told(outcome, 2, "exists already", f"polyhead extend {trained} --steps N", "--out")
     assert (trained / "run.json").read_bytes() == before
 
 

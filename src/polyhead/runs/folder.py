@@ -127,8 +127,16 @@ def _read_info(path: Path) -> dict[str, Any]:
 def check_free(path: Path) -> None:
     """Raise UsageError where something stands already in the place of a new run."""
     if path.exists() and not (path.is_dir() and _is_empty(path)):
-        resume = f" `polyhead train --resume {path}` goes on with it;" if is_run(path) else ""
-        raise UsageError(f"{path} exists already.{resume} --out names another place.")
+        raise UsageError(f"{path} exists already.{_way_on(path)} --out names another place.")
+
+
+def _way_on(path: Path) -> str:
+    """How to go on with the run that stands there, if it is one."""
+    if not is_run(path):
+        return ""
+    if _read_info(path)["complete"]:
+        return f" `polyhead extend {path} --steps N` trains it further, up to step N;"
+    return f" `polyhead train --resume {path}` goes on with it;"
 
 
 def _is_empty(folder: Path) -> bool:
