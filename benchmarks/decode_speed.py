@@ -102,9 +102,17 @@ def main() -> None:
     parser.add_argument("--batches", nargs="+", default=["1", "16", "64"])
     parser.add_argument("--beams", nargs="+", default=["1", "4"])
     parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument(
+        "--clock",
+        choices=("wall", "cpu"),
+        default="wall",
+        help="cpu: for --threads 1, beside others",
+    )
     parser.add_argument("--python", nargs="*", default=[], metavar="PEER=PATH")
     parser.add_argument("--json", type=Path, help="default: benchmarks/results/decode_SHAPE.json")
     args = parser.parse_args()
+    if args.clock == "cpu" and args.threads != 1:
+        parser.error("--clock cpu adds up the threads' time: it needs --threads 1")
 
     console = Console(stderr=True)
     common.avoid_broken_amx(console)
@@ -117,6 +125,8 @@ def main() -> None:
         *args.batches,
         "--beams",
         *args.beams,
+        "--clock",
+        args.clock,
     ]
     results = common.interleave(
         [system for system in SYSTEMS if system.name in {*args.systems, args.reference}],
@@ -133,6 +143,7 @@ def main() -> None:
             "benchmark": "translation decoding, output tokens per second",
             "shape": vars(SHAPES[args.shape]),
             "machine": machine,
+            "clock": args.clock,
             "systems": common.summary(results, figures, reference=args.reference),
         },
     )
