@@ -6,9 +6,9 @@
 nanoGPT is re-created here in plain torch after its README's "I only have a macbook": 4 blocks of
 width 128, no biases, no dropout, context 64, 12 random blocks a step, 2,000 steps of AdamW (betas
 0.9 and 0.99, weight decay 0.1, clip 1) at 1e-3, cosine to 1e-4 after 100 steps of warm-up, fp32,
-`compile=False`, as there. Then `tiny-shakespeare-char-fast` trains for as many seconds of the clock.
-Both are scored alike: every character of valid once, by windows of 64 characters that move on by
-32, plain NLL in nats. nanoGPT's README says 1.88, which is over random blocks.
+`compile=False`, as there. Then `tiny-shakespeare-char-fast` trains for as many seconds of the
+clock. Both are scored alike: every character of valid once, by windows of 64 characters that move
+on by 32, plain NLL in nats. nanoGPT's README says 1.88, which is over random blocks.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
 """Which contract the registered models keep; those not named here are encoder-decoders."""
 
 DECODERS = {"gpt"}
-ENCODERS: set[str] = set()
+ENCODERS = {"bert"}

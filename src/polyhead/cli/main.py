@@ -35,6 +35,8 @@ for command, module, summary in (
     ("compare", "compare", "Train models for the same time or tokens, and judge them alike."),
     ("translate", "use", "Translate lines: exactly one output line per input line."),
     ("generate", "generate", "Go on from prompts with a language model."),
+    ("fill", "masked", "Show what could stand at every [MASK] of a text."),
+    ("embed", "masked", "Write a vector per line of text."),
     ("evaluate", "use", "Score a run, with intervals and signatures."),
     ("score", "use", "Log-probability of given translations."),
     ("align", "use", "Which source word each target word comes from, as Pharaoh links."),

@@ -29,7 +29,8 @@ from polyhead.files import write_text
 END_ID, UNKNOWN_ID = 0, 1
 # Ours, GPT-2's and BERT's names of special tokens
 ENDS, UNKNOWNS = ("</s>", "<|endoftext|>", "[SEP]"), ("<unk>", "[UNK]")
-NEVER_WRITTEN = ("<unk>", "<pad>", "[UNK]", "[PAD]", "[CLS]", "[MASK]")
+BEGINS, MASKS = ("<s>", "[CLS]"), ("<mask>", "[MASK]")
+NEVER_WRITTEN = ("<s>", "<mask>", "<unk>", "<pad>", "[UNK]", "[PAD]", "[CLS]", "[MASK]")
 _LINES = regex.compile(r"(?<=\S\n)(?=\S)")  # byte-level BPE merges nothing across these
 
 
@@ -51,6 +52,7 @@ class Tokenizer:
         self.pad_id = self.size - 1
         self.end_id = self._first(ENDS, END_ID)
         self.unknown_id = self._first(UNKNOWNS, -1)
+        self.begin_id, self.mask_id = self._first(BEGINS, -1), self._first(MASKS, -1)
         self.never = sorted(
             {i for token in NEVER_WRITTEN if (i := inner.token_to_id(token)) is not None}
             - {self.end_id}
@@ -92,6 +94,15 @@ class Tokenizer:
             return np.fromiter((table.get(c, UNKNOWN_ID) for c in normal), np.int32, len(normal))
         parts = _LINES.split(text) if isinstance(cut, pre_tokenizers.ByteLevel) else [text]
         return np.fromiter(chain.from_iterable(self.encode_all(parts)), np.int32)
+
+    def begins_word(self) -> NDArray[np.bool_]:
+        """Of every token [V], whether it begins a word: marked so, or no letter or digit at all."""
+        pieces = [self._label(i) for i in range(self.size)]
+        if isinstance(self.inner.pre_tokenizer, pre_tokenizers.Split):  # characters
+            return np.array([not piece.isalnum() for piece in pieces])
+        if isinstance(self.inner.decoder, decoders.WordPiece):
+            return np.array([not piece.startswith("##") for piece in pieces])
+        return np.array([p.startswith("▁") or not any(map(str.isalnum, p)) for p in pieces])
 
     def labels(self, ids: Sequence[int]) -> list[str]:
         """A readable label per id: `▁` for a space, <ED> for a byte of a character cut apart."""
@@ -166,14 +177,22 @@ def _bytes_shown(piece: str) -> str:
     return "".join(shown).replace(" ", "▁")
 
 
-def train(config: TokenizerConfig, texts: Iterable[str], *, verbatim: bool = False) -> Tokenizer:
+def train(
+    config: TokenizerConfig,
+    texts: Iterable[str],
+    *,
+    verbatim: bool = False,
+    special: Sequence[str] = (),
+) -> Tokenizer:
     """Train a tokenizer on lines of text; the same lines give the same file.
 
-    `verbatim`: byte-level BPE puts no space before a text, so that it comes back as it was. Raises
-    DataError if there is no text, or a vocabulary too small for its characters.
+    `verbatim`: byte-level BPE puts no space before a text, so that it comes back as it was.
+    `special`: tokens that no text gives; they count among the `vocab_size`. Raises DataError if
+    there is no text, or a vocabulary too small for its characters.
     """
-    inner = learn(config, texts)
+    smaller = {"vocab_size": config.vocab_size - len(special)}
+    inner = learn(config.model_copy(update=smaller), texts)
     if verbatim and config.kind == "bpe":
         inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    inner.add_special_tokens([PAD])
+    inner.add_special_tokens([*special, PAD])
     return Tokenizer(inner)

@@ -11,8 +11,9 @@ from polyhead.runs.folder import Run
 METHODS = {
     "translation": ("translate", "alternatives", "score", "evaluate", "align", "attention"),
     "language_modeling": ("generate", "evaluate"),
+    "masked_lm": ("fill", "embed", "evaluate"),
 }
-HIDDEN = ("options", "search", "score_tokens", "draw_positions", "classify", "fill", "embed")
+HIDDEN = ("options", "search", "score_tokens", "draw_positions", "classify")
 """Further names that code for another task may ask for."""
 
 

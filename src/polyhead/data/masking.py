@@ -1,0 +1,153 @@
+"""Blocks of text with some tokens masked, drawn anew in every epoch (Devlin et al. 2019, 3.1)."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from polyhead.data.batching import Plan
+from polyhead.data.documents import Documents
+
+MASKED, RANDOM = 0.8, 0.1  # of the chosen tokens; the rest stays as it is
+
+
+@dataclass(frozen=True)
+class MaskedBatch:
+    """B blocks: inputs [B,T] with masks in them, which places were chosen, and what stood there.
+
+    chosen [B,T] is bool; labels [N] are the tokens at the chosen places, row by row.
+    """
+
+    inputs: Tensor
+    chosen: Tensor
+    labels: Tensor
+    indices: NDArray[np.int64]
+
+    @property
+    def tokens(self) -> int:
+        """Only what was chosen is predicted."""
+        return len(self.labels)
+
+    def describe(self) -> str:
+        """How large it is."""
+        rows, length = self.inputs.shape
+        return f"{rows} blocks of {length} tokens"
+
+
+@dataclass(frozen=True)
+class Special:
+    """The tokens a masked block is made with."""
+
+    begin: int
+    end: int
+    mask: int
+    ordinary: NDArray[np.int64]  # what a token may be replaced with
+    begins_word: NDArray[np.bool_]  # [V]: whether a token begins a word
+
+
+@dataclass(frozen=True)
+class MaskedBlocks:
+    """A stream of tokens in blocks `<s> … </s>`; index e N + b is block b of N in epoch e.
+
+    So what an index stands for, masks included, is a function of the seed and the index alone.
+    """
+
+    ids: NDArray[np.int32]
+    starts: NDArray[np.int64]  # of each document in `ids`
+    documents: Documents
+    context: int
+    special: Special
+    rate: float
+    whole_words: bool
+    seed: int
+    shifted: bool  # whether every epoch cuts elsewhere
+
+    @property
+    def length(self) -> int:
+        """Tokens of a block, its two special ones left out."""
+        return min(self.context - 2, len(self.ids))
+
+    def __len__(self) -> int:
+        spare = self.length - 1 if self.shifted else 0
+        return max(1, (len(self.ids) - spare) // self.length)
+
+    def fingerprint(self) -> str:
+        """SHA-256 of the tokens and how they are masked."""
+        how = f"{self.context} {self.rate} {self.whole_words} {self.seed} {self.shifted} "
+        return hashlib.sha256(how.encode() + self.ids.tobytes()).hexdigest()
+
+    def offset(self, index: int) -> int:
+        """Where an index's block begins."""
+        epoch, block = divmod(index, len(self))
+        room = len(self.ids) - len(self) * self.length
+        first = 0
+        if self.shifted and room > 0:
+            first = int(np.random.default_rng([self.seed, epoch]).integers(0, room + 1))
+        return first + block * self.length
+
+    def where(self, index: int) -> str:
+        """The document in which a block begins."""
+        offset = self.offset(index)
+        number = int(np.searchsorted(self.starts, offset, side="right")) - 1
+        return f"{self.documents.places[number]}, token {offset - int(self.starts[number]) + 1}"
+
+    def slots(self, indices: NDArray[np.int64]) -> int:
+        """Tokens that a model computes for these blocks."""
+        return len(indices) * (self.length + 2)
+
+    def batch(self, indices: NDArray[np.int64]) -> MaskedBatch:
+        """These blocks with their masks."""
+        inputs = np.empty((len(indices), self.length + 2), np.int64)
+        inputs[:, 0], inputs[:, -1] = self.special.begin, self.special.end
+        chosen = np.zeros(inputs.shape, bool)
+        labels = []
+        for row, index in enumerate(indices.tolist()):
+            offset = self.offset(index)
+            block = self.ids[offset : offset + self.length].astype(np.int64)
+            random = np.random.default_rng([self.seed, index, 1])
+            picked = self._pick(block, random)
+            labels.append(block[picked])
+            inputs[row, 1:-1] = self._hide(block, picked, random)
+            chosen[row, 1:-1] = picked
+        return MaskedBatch(
+            torch.from_numpy(inputs),
+            torch.from_numpy(chosen),
+            torch.from_numpy(np.concatenate(labels)),
+            indices,
+        )
+
+    def _pick(self, block: NDArray[np.int64], random: np.random.Generator) -> NDArray[np.bool_]:
+        """Which tokens are to be predicted: `rate` of them, at least one; whole words if asked."""
+        wanted = max(1, round(self.rate * len(block)))
+        picked = np.zeros(len(block), bool)
+        if not self.whole_words:
+            picked[random.permutation(len(block))[:wanted]] = True
+            return picked
+        words = np.cumsum(self.special.begins_word[block])
+        for word in random.permutation(np.unique(words)).tolist():
+            picked |= words == word
+            if picked.sum() >= wanted:
+                break
+        return picked
+
+    def _hide(
+        self, block: NDArray[np.int64], picked: NDArray[np.bool_], random: np.random.Generator
+    ) -> NDArray[np.int64]:
+        """80% become the mask, 10% any token, 10% stay, so that no token can be trusted."""
+        fate = random.random(len(block))
+        others = random.choice(self.special.ordinary, len(block))
+        hidden = np.where(fate < MASKED, self.special.mask, block)
+        hidden = np.where((fate >= MASKED) & (fate < MASKED + RANDOM), others, hidden)
+        return np.where(picked, hidden, block)
+
+    def plan(self, *, batch_tokens: int, epoch: int) -> Plan:
+        """The batches of an epoch: all blocks, in random order."""
+        order = np.random.default_rng([self.seed, epoch, 2]).permutation(len(self))
+        indices = epoch * len(self) + order
+        rows = max(1, batch_tokens // (self.length + 2))
+        return [indices[i : i + rows] for i in range(0, len(indices), rows)]

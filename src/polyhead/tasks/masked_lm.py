@@ -1,0 +1,228 @@
+"""Masked language modelling: predict what was masked from both sides (Devlin et al. 2019, 3.1)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+from polyhead.config import DataSection, Recipe
+from polyhead.data import tokenizers
+from polyhead.data.batching import Plan
+from polyhead.data.documents import Documents, TextSources, read_documents
+from polyhead.data.masking import MaskedBatch, MaskedBlocks, Special
+from polyhead.data.tokenizers import BEGINS, MASKS, Tokenizer
+from polyhead.errors import DataError, RecipeError, UsageError
+from polyhead.tasks.shared.protocol import Say
+
+EVALUATED_TOGETHER = 32  # blocks
+
+
+class Data(DataSection):
+    """The `data:` section of a masked language modelling recipe."""
+
+    training_defaults: ClassVar[dict[str, Any]] = {"label_smoothing": 0.0}
+
+    train: TextSources = Field(
+        min_length=1, description="files, or sources with more keys (see below)"
+    )
+    valid: TextSources = Field(min_length=1, description="text to judge the model on as it learns")
+    test: TextSources = Field(default=[], description="text to score it on afterwards")
+    context: int = Field(
+        128, ge=4, description="tokens of a block, the one before and the one after included"
+    )
+    mask_rate: float = Field(0.15, gt=0, lt=1, description="share of the tokens to be predicted")
+    whole_words: bool = Field(False, description="choose words, and all tokens of each")
+
+
+@dataclass
+class MaskedLanguageModeling:
+    """The task: a tokenizer with a mask, and what it makes of blocks of text."""
+
+    recipe: Recipe
+    tokenizer: Tokenizer
+    unit: str = "blocks"
+
+    @property
+    def data(self) -> Data:
+        assert isinstance(self.recipe.data, Data)
+        return self.recipe.data
+
+    @property
+    def source_tokenizer(self) -> Tokenizer:
+        """What reads a text from the user."""
+        return self.tokenizer
+
+    # --- making and keeping it
+
+    @classmethod
+    def read_training(cls, recipe: Recipe, say: Say) -> Documents:
+        """The training documents; raises RecipeError where a block does not fit the model."""
+        assert isinstance(recipe.data, Data)
+        longest = recipe.model.max_length  # type: ignore[attr-defined]
+        if recipe.data.context > longest:
+            problem = f"data.context: {recipe.data.context} is more than model.max_length {longest}"
+            raise RecipeError(recipe.name, [problem])
+        found = read_documents(recipe.data.train)
+        say(f"read {len(found):,} training documents, {sum(map(len, found.texts)):,} characters")
+        return found
+
+    @classmethod
+    def train_tokenizers(cls, recipe: Recipe, read: Documents) -> MaskedLanguageModeling:
+        """The task with a tokenizer trained on the documents."""
+        lines = (line for text in read.texts for line in text.splitlines(keepends=True))
+        special = (BEGINS[0], MASKS[0])
+        made = tokenizers.train(recipe.tokenizer, lines, verbatim=True, special=special)
+        return cls(recipe, made)
+
+    @classmethod
+    def load(cls, recipe: Recipe, folder: Path) -> MaskedLanguageModeling:
+        """The task with the tokenizer of a run folder."""
+        return cls(recipe, Tokenizer.load(folder / "tokenizer.json"))
+
+    def save(self, folder: Path) -> None:
+        """Write the tokenizer into a run folder."""
+        self.tokenizer.save(folder / "tokenizer.json")
+
+    def sizes(self) -> dict[str, Any]:
+        """What a model must know to be built."""
+        return {"vocab_size": self.tokenizer.size}
+
+    def vocabulary(self, weight: str) -> tuple[str, Tokenizer]:
+        """(name, tokenizer) of the only vocabulary."""
+        return "token", self.tokenizer
+
+    # --- data
+
+    def encode(self, documents: Documents, *, shifted: bool) -> MaskedBlocks:
+        """Documents as blocks of tokens, an end token between two documents."""
+        tokenizer = self.tokenizer
+        ids = [
+            np.append(tokenizer.encode_long(text), np.int32(tokenizer.end_id))
+            for text in documents.texts
+        ]
+        ids[-1] = ids[-1][:-1]  # a block has an end of its own
+        if not sum(map(len, ids)):
+            raise DataError(f"{documents.places[0]}: the text has no tokens")
+        names = {tokenizer.end_id, tokenizer.pad_id, *tokenizer.never}
+        special = Special(
+            begin=tokenizer.begin_id,
+            end=tokenizer.end_id,
+            mask=tokenizer.mask_id,
+            ordinary=np.setdiff1d(np.arange(tokenizer.size), sorted(names)),
+            begins_word=tokenizer.begins_word(),
+        )
+        return MaskedBlocks(
+            ids=np.concatenate(ids),
+            starts=np.cumsum([0, *map(len, ids[:-1])]),
+            documents=documents,
+            context=self.data.context,
+            special=special,
+            rate=self.data.mask_rate,
+            whole_words=self.data.whole_words,
+            seed=self.recipe.seed,
+            shifted=shifted,
+        )
+
+    def training_corpus(self, read: Documents, say: Say) -> MaskedBlocks:
+        """The blocks to train on."""
+        blocks = self.encode(read, shifted=True)
+        say(f"{len(blocks.ids):,} tokens in {len(blocks):,} blocks of {blocks.length + 2}")
+        return blocks
+
+    def read(self, split: str, say: Say) -> MaskedBlocks:
+        """The valid or test split; raises DataError where the recipe names none."""
+        if split not in ("valid", "test"):
+            raise UsageError(f"split {split!r} is not one of valid, test")
+        sources = getattr(self.data, split)
+        if not sources:
+            raise DataError(f"the recipe names no {split} data (data.{split})")
+        return self.encode(read_documents(sources), shifted=False)
+
+    def plan(self, corpus: MaskedBlocks, epoch: int) -> Plan:
+        """The batches of an epoch."""
+        return corpus.plan(batch_tokens=self.recipe.training.batch_tokens, epoch=epoch)
+
+    # --- training and judging
+
+    def loss(self, model: nn.Module, batch: MaskedBatch, smoothing: float) -> tuple[Tensor, Tensor]:
+        """(sum of the smoothed loss, sum of the plain NLL) over the chosen tokens alone."""
+        logits = model.head(model(batch.inputs)[batch.chosen]).float()  # type: ignore[operator]
+        nll = F.cross_entropy(logits, batch.labels, reduction="sum")
+        if not smoothing:
+            return nll, nll.detach()
+        loss = F.cross_entropy(logits, batch.labels, reduction="sum", label_smoothing=smoothing)
+        return loss, nll.detach()
+
+    @torch.inference_mode()
+    def judge(self, model: nn.Module, corpus: MaskedBlocks) -> dict[str, float]:
+        """nll, perplexity and accuracy where the mask stands: masks that are the same every time.
+
+        Chosen tokens that stay, or become another token, are not counted: some can be read off.
+        """
+        total, hits, count = 0.0, 0, 0
+        for first in range(0, len(corpus), EVALUATED_TOGETHER):
+            batch = corpus.batch(np.arange(first, min(first + EVALUATED_TOGETHER, len(corpus))))
+            masked = batch.inputs == corpus.special.mask
+            labels = batch.labels[masked[batch.chosen]]
+            logits = model.head(model(batch.inputs)[masked]).float()  # type: ignore[operator]
+            total += float(F.cross_entropy(logits, labels, reduction="sum"))
+            hits += int((logits.argmax(dim=-1) == labels).sum())
+            count += len(labels)
+        nll = total / max(1, count)
+        perplexity = math.exp(min(nll, 700.0))
+        return {"nll": nll, "perplexity": perplexity, "accuracy": hits / max(1, count)}
+
+    def nll(self, model: nn.Module, corpus: MaskedBlocks) -> float:
+        """Nats per masked token of a split."""
+        return self.judge(model, corpus)["nll"]
+
+    def validate(self, model: nn.Module, corpus: MaskedBlocks, nll: float) -> dict[str, float]:
+        """Nothing else is computed at a validation."""
+        return {}
+
+    @torch.inference_mode()
+    def fill(
+        self, model: nn.Module, rows: Sequence[int], top: int
+    ) -> list[list[tuple[int, float]]]:
+        """The likeliest tokens, with their probabilities, of each mask in a row of ids."""
+        inputs = torch.tensor([[self.tokenizer.begin_id, *rows, self.tokenizer.end_id]])
+        logits = model.head(model(inputs)[inputs == self.tokenizer.mask_id]).float()  # type: ignore[operator]
+        logits[:, self.tokenizer.never] = float("-inf")
+        values, ids = torch.softmax(logits, dim=-1).topk(min(top, logits.shape[-1]), dim=-1)
+        return [
+            list(zip(some.tolist(), some_p.tolist(), strict=True))
+            for some, some_p in zip(ids, values, strict=True)
+        ]
+
+    def sample(self, model: nn.Module, corpus: MaskedBlocks, index: int) -> str:
+        """A block with its masks, and what the model puts there."""
+        block = corpus.batch(np.array([index % len(corpus)])).inputs[0, 1:-1].tolist()
+        filled = iter(self.fill(model, block, 1))
+        mask = self.tokenizer.mask_id
+        found = [f"[{self._text([next(filled)[0][0]])}]" if i == mask else i for i in block]
+        return f"  {self._text(found[:60])}"
+
+    def _text(self, ids: Sequence[int | str]) -> str:
+        """Tokens as text, with marks between that are text already."""
+        labels = (i if isinstance(i, str) else self.tokenizer.labels([i])[0] for i in ids)
+        return "".join(labels).replace("▁", " ")
+
+    def describe(self, corpus: MaskedBlocks) -> dict[str, Any]:
+        """Numbers about a corpus, for the model card."""
+        return {
+            "documents": len(corpus.documents),
+            "tokens": len(corpus.ids),
+            "fingerprint": corpus.fingerprint(),
+        }
+
+
+Task = MaskedLanguageModeling

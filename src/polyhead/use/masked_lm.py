@@ -1,0 +1,133 @@
+"""A trained masked language model: fill in masks, vectors of texts, evaluate, explain."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import regex
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from polyhead.attention.masks import positions_of
+from polyhead.data.batching import by_length
+from polyhead.data.examples import Ragged
+from polyhead.data.tokenizers import MASKS, Explanation
+from polyhead.errors import RunError, UsageError
+from polyhead.runs.card import write_card
+from polyhead.runs.folder import Run
+from polyhead.tasks.masked_lm import Task
+from polyhead.use.shared import check_texts, no_such_method, refuse
+
+_MASK = regex.compile("|".join(map(regex.escape, MASKS)))
+
+
+class MaskedLanguageModel:
+    """A trained masked language modelling run."""
+
+    def __init__(self, run: Run, task: Task, model: nn.Module, precision: str = "fp32"):
+        self.run, self.task, self.model, self.precision = run, task, model, precision
+
+    def __getattr__(self, name: str) -> Any:
+        no_such_method(self.run, name, self)
+
+    def fill(self, text: str, top: int = 5) -> list[list[dict[str, Any]]]:
+        """The likeliest tokens of each [MASK] in a text: [{token, probability}], best first.
+
+        Raises UsageError for a text without a mask, or longer than the model takes.
+        """
+        if top < 1:
+            raise UsageError(f"top {top} is not at least 1")
+        tokenizer = self.task.tokenizer
+        first, *others = _MASK.split(text)
+        if not others:
+            raise UsageError(f"there is no [MASK] in {text!r}: write it where a word is missing")
+        joined = self.run.recipe.tokenizer.kind == "bpe"  # whose pieces begin with their space
+        row = tokenizer.encode(first.rstrip(" ") if joined else first)
+        for number, part in enumerate(others, start=1):
+            last = number == len(others)
+            row += [tokenizer.mask_id]
+            row += tokenizer.encode(part.rstrip(" ") if joined and not last else part)
+        self._check_length(text, len(row))
+        return [
+            [
+                {
+                    "token": tokenizer.labels([i])[0].replace("▁", " ").strip() or " ",
+                    "probability": p,
+                }
+                for i, p in found
+            ]
+            for found in self.task.fill(self.model, row, top)
+        ]
+
+    def _check_length(self, text: str, tokens: int) -> None:
+        if tokens + 2 > self.task.data.context:
+            raise UsageError(
+                f"{text[:40]!r} has {tokens} tokens; the model takes {self.task.data.context - 2}"
+            )
+
+    @torch.inference_mode()
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """A vector per text [N,E]: the mean of the last layer over its tokens, in input order."""
+        check_texts(texts)
+        tokenizer = self.task.tokenizer
+        rows = []
+        for text in texts:
+            ids = tokenizer.encode(text)
+            self._check_length(text, len(ids))
+            rows.append([tokenizer.begin_id, *ids, tokenizer.end_id])
+        width = self.run.recipe.model.d_model  # type: ignore[attr-defined]
+        result = np.zeros((len(rows), width), np.float32)
+        if not rows:
+            return result
+        ragged = Ragged(rows)
+        for indices in by_length(ragged.lengths, 4096):
+            tokens, lengths = ragged.padded(indices.tolist(), tokenizer.pad_id)
+            positions = positions_of(lengths, tokens.shape[1])
+            hidden = self.model(tokens, positions).float()
+            real = (positions >= 0)[:, :, None]
+            result[indices] = ((hidden * real).sum(dim=1) / lengths[:, None]).numpy()
+        return result
+
+    def evaluate(
+        self,
+        split: str | None = None,
+        *,
+        say: Callable[[str], None] = lambda text: None,
+        **options: Any,
+    ) -> dict[str, Any]:
+        """The report of a split (default: test), as `evaluate --json` prints it.
+
+        nll (nats), perplexity and accuracy of the tokens that the mask stands for; the masks are
+        the same at every evaluation.
+        """
+        refuse(self.run, options, ("split", "precision"))
+        split = split or "test"
+        corpus = self.task.read(split, say)
+        start = time.perf_counter()
+        metrics = self.task.judge(self.model, corpus)
+        seconds = time.perf_counter() - start
+        report = {
+            "run": str(self.run.path),
+            "split": split,
+            "examples": len(corpus),
+            "metrics": metrics,
+            "seconds": round(seconds, 3),
+            "tokens_per_second": round(len(corpus.ids) / seconds, 1),
+        }
+        if split == "test":
+            try:
+                write_card(self.run, self.run.info.get("data"), report)
+            except RunError as error:  # a folder one may only read
+                say(f"the scores were not written into the run: {error}")
+        return report
+
+    def explain(self, text: str) -> Explanation:
+        """How the tokenizer cuts a text."""
+        return self.task.tokenizer.explain(text)
+
+
+Model = MaskedLanguageModel

@@ -1,0 +1,99 @@
+"""A masked language model from the command line: train, resume, evaluate, fill, embed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from polyhead_system import check_told, inside, journal
+
+import polyhead
+
+pytestmark = pytest.mark.xdist_group("masked")
+WORDS = ("cat", "dog", "hen", "cow", "pig")  # a line says one again and again: easy to fill in
+
+
+def write_masked_recipe(folder: Path) -> Path:
+    for name, count in (("train", 60), ("valid", 20), ("test", 20)):
+        lines = [" ".join([WORDS[i * 7 % 5]] * 30) for i in range(count)]
+        (folder / f"{name}.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    recipe: dict[str, Any] = {
+        "name": "mlm",
+        "task": "masked_lm",
+        "model": {
+            "kind": "bert",
+            **{"d_model": 32, "num_layers": 1, "num_heads": 2, "d_ff": 64, "max_length": 32},
+        },
+        "data": {**{part: f"{part}.txt" for part in ("train", "valid", "test")}, "context": 24},
+        "tokenizer": {"kind": "wordpiece", "vocab_size": 60},
+        "training": {
+            **{"batch_tokens": 384, "max_steps": 120, "validate_every": 60, "precision": "fp32"},
+            "optimizer": {"kind": "adamw", "lr": 0.01},
+            "schedule": {"kind": "cosine", "warmup_steps": 5},
+        },
+    }
+    path = folder / "mlm.yaml"
+    path.write_text(yaml.safe_dump(recipe), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run: look, don't touch."""
+    folder = tmp_path_factory.mktemp("masked")
+    outcome = inside("train", write_masked_recipe(folder), "--out", folder / "run")
+    assert outcome.code == 0, outcome.err
+    return folder / "run"
+
+
+def test_it_learns_to_fill_in_what_is_missing(run: Path) -> None:
+    first, last = (e for e in journal(run) if e["kind"] == "valid")
+    assert last["nll"] < first["nll"]
+    assert last["nll"] < 1.2
+    report = inside("evaluate", run, "--json").json()
+    assert report["metrics"]["accuracy"] > 0.5
+    assert report == {**polyhead.load(run).evaluate("test"), **_times(report)}
+    found = inside("fill", run, "dog dog [MASK] dog", "--top", 3, "--json").json()
+    assert len(found) == 1
+    assert found[0][0]["token"] == "dog"
+    probabilities = [one["probability"] for one in found[0]]
+    assert probabilities == sorted(probabilities, reverse=True)
+    two = inside("fill", run, "cow [MASK] cow [MASK] cow").lines
+    assert [line.split("\t")[0] for line in two] == ["1"] * 5 + ["2"] * 5
+
+
+def _times(report: dict[str, Any]) -> dict[str, Any]:
+    return {key: report[key] for key in ("seconds", "tokens_per_second")}
+
+
+def test_resuming_is_exact(tmp_path: Path) -> None:
+    proof = inside("verify-resume", write_masked_recipe(tmp_path), "--steps", 8, "--json").json()
+    assert (proof["identical"], proof["max_difference"]) == (True, 0)
+
+
+def test_vectors_are_those_of_each_line_alone(run: Path, tmp_path: Path) -> None:
+    lines = ["cat dog hen", "cow", "pig dog pig cat hen cow hen"]
+    (tmp_path / "a.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    outcome = inside("embed", run, tmp_path / "a.txt", "--out", tmp_path / "a.npy")
+    assert outcome.code == 0, outcome.err
+    found = np.load(tmp_path / "a.npy")
+    assert (found.shape, found.dtype) == ((3, 32), np.float32)
+    model = polyhead.load(run)
+    for line, vector in zip(lines, found, strict=True):
+        np.testing.assert_allclose(vector, model.embed([line])[0], atol=1e-5)
+
+
+def test_wrong_use_is_told(run: Path, tmp_path: Path) -> None:
+    check_told(inside("fill", run, "no mask"), 2, "there is no [MASK] in 'no mask'")
+    check_told(inside("fill", run, "[MASK] " + "hen " * 30), 2, "has 31 tokens; the model takes 22")
+    check_told(inside("fill", run, "[MASK]", "--top", 0), 2, "top 0 is not at least 1")
+    check_told(inside("generate", run), 2, "it cannot .generate()", ".fill, .embed, .evaluate")
+    check_told(inside("embed", run, "-", "--out", tmp_path / "a.txt"), 2, "ends in .npy")
+    recipe = write_masked_recipe(tmp_path)
+    check_told(
+        inside("train", recipe, "data.context=64", "--out", tmp_path / "r"),
+        *(2, "data.context: 64 is more than model.max_length 32"),
+    )
