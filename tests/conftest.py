@@ -7,12 +7,10 @@ from pathlib import Path
 
 from polyhead import machine
 
+os.environ["OMP_NUM_THREADS"] = "1"  # here and in every process that a test starts
 machine.prepare()  # before torch is loaded
 
 import pytest  # noqa: E402
-import torch  # noqa: E402
-
-torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

@@ -21,7 +21,7 @@ from polyhead.cli.main import main
 
 SIDES = (("source", "ko"), ("target", "en"))
 PARTS = ("train", "valid", "test")
-ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONUTF8": "1"}
+ENVIRONMENT = os.environ | {"PYTHONUTF8": "1"}
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -84,6 +85,7 @@ class Stream:
     def __len__(self) -> int:
         return self.predicted // self.length
 
+    @cached_property
     def fingerprint(self) -> str:
         """SHA-256 of the tokens and how they are read."""
         how = f"{self.context} {self.apart} ".encode()

@@ -222,7 +222,7 @@ class LanguageModeling:
             "documents": len(corpus.documents),
             "tokens": corpus.predicted,
             "bytes": corpus.documents.bytes,
-            "fingerprint": corpus.fingerprint(),
+            "fingerprint": corpus.fingerprint,
         }
 
 

@@ -6,6 +6,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -94,6 +95,7 @@ class Corpus:
         sides = (self.examples.sources, self.examples.targets)
         return len(indices) * sum(int(side.lengths[indices].max()) for side in sides)
 
+    @cached_property
     def fingerprint(self) -> str:
         """SHA-256 of the token ids: the same data, the same tokenizer, the same order."""
         digest = hashlib.sha256()
@@ -362,7 +364,7 @@ class Translation:
             "pairs": len(corpus),
             "target_tokens": int(corpus.examples.targets.lengths.sum()),
             "files": list(files),
-            "fingerprint": corpus.fingerprint(),
+            "fingerprint": corpus.fingerprint,
         }
 
 

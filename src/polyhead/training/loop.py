@@ -57,7 +57,7 @@ class Trainer:
     ):
         self.run, self.task, self.model = run, task, model
         self.train_corpus, self.valid_corpus = train, valid
-        self.fingerprints = {"data": train.fingerprint(), "valid_data": valid.fingerprint()}
+        self.fingerprints = {"data": train.fingerprint, "valid_data": valid.fingerprint}
         self.config = run.recipe.training
         self.choices, self.processes = choices, processes
         sharded = self.config.sharding != "none" and processes.size > 1

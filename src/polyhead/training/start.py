@@ -173,7 +173,7 @@ def go_on(run: Run, stored: Checkpoint, processes: Processes) -> Run:
         ("training", corpus, stored.values["data"]),
         ("validation", valid, stored.values["valid_data"]),
     ):
-        if read.fingerprint() != known:
+        if read.fingerprint != known:
             raise RunError(
                 f"the {part} data has changed since {path} was begun (its fingerprint differs), so "
                 "an exact resume is impossible. Put the old files back, or start a new run."
@@ -266,8 +266,7 @@ def _trainer(
     processes: Processes,
     origin: Origin | None = None,
 ) -> Trainer:
-    fingerprint = corpus.fingerprint()
-    if processes.share(fingerprint) != fingerprint:
+    if processes.share(corpus.fingerprint) != corpus.fingerprint:
         raise DataError(
             "this process reads other training data than the first one: every machine needs the "
             "same files"

@@ -38,6 +38,7 @@ class Corpus(Protocol):
 
     def __len__(self) -> int: ...
 
+    @property
     def fingerprint(self) -> str:
         """SHA-256 of everything that training sees of it."""
 
