@@ -77,6 +77,7 @@ def load(
     run: str | Path,
     precision: Precision = "fp32",
     *,
+    batch_tokens: int | None = None,
     engine: Literal["torch", "ctranslate2"] = "torch",
     say: Callable[[str], None] = lambda text: None,
 ) -> Any:
@@ -86,6 +87,8 @@ def load(
 
     Several runs with commas between, RUN1,RUN2, decide together: each next token gets the mean of
     their probabilities. They need the same tokenizers, and the first one's recipe counts.
+    `batch_tokens` is what is computed together, instead of the recipe's decoding.batch_tokens: less
+    takes less memory.
 
     The engine ctranslate2 (extra `ctranslate2`) translates with an export of the run, in fp32 or
     int8, which is made at the first use and kept in the run; `say` hears of it.
@@ -95,7 +98,7 @@ def load(
     Traceback (most recent call last):
     polyhead.errors.UsageError: no run folder runs/none; ...
     """
-    runs = [Run.open(path) for path in run_folders(run)]
+    runs = [_with_batch(Run.open(path), batch_tokens) for path in run_folders(run)]
     if engine == "ctranslate2":
         return _with_ctranslate2(runs, precision, say)
     machine.apply(machine.choose("fp32"))
@@ -140,6 +143,15 @@ def _with_ctranslate2(
     quantization: Literal["int8", "float32"] = "int8" if precision == "int8" else "float32"
     translator.engine = CTranslate2Engine(runs[0], translator.task, quantization, say)
     return translator
+
+
+def _with_batch(run: Run, batch_tokens: int | None) -> Run:
+    if batch_tokens is None:
+        return run
+    if batch_tokens < 1:
+        raise UsageError(f"batch-tokens {batch_tokens} is not at least 1")
+    decoding = run.recipe.decoding.model_copy(update={"batch_tokens": batch_tokens})
+    return Run(run.path, run.recipe.model_copy(update={"decoding": decoding}))
 
 
 def _in_precision(model: nn.Module, precision: Precision) -> nn.Module:
@@ -347,7 +359,12 @@ class Translator:
                 raise UsageError("a picture of damage needs damages, for example omit=0.1,0.2")
         judged = [self._judged(split, source, reference, say, options)]
         if against is not None:
-            other = against if isinstance(against, Translator) else load(against, self.precision)
+            batch_tokens = self.run.recipe.decoding.batch_tokens
+            other = (
+                against
+                if isinstance(against, Translator)
+                else load(against, self.precision, batch_tokens=batch_tokens)
+            )
             judged.append(other._judged(split, source, reference, say, options))
             check_same_sentences(*judged)
         lowercase = compares_without_case(*judged)

@@ -17,6 +17,7 @@ import yaml
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     SerializeAsAny,
@@ -104,8 +105,21 @@ class EarlyStoppingConfig(Section):
     patience: int = Field(8, ge=1, description="validations without a better value")
 
 
+def _number_or_auto(value: Any) -> Any:
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if value == "auto" or (isinstance(value, int) and not isinstance(value, bool) and value >= 1):
+        return value
+    raise ValueError("a whole number of at least 1 is needed, or auto")
+
+
+BatchTokens = Annotated[int | Literal["auto"], BeforeValidator(_number_or_auto)]
+
+
 class TrainingConfig(Section):
-    batch_tokens: int = Field(4096, ge=1, description="target tokens with padding, all devices")
+    batch_tokens: BatchTokens = Field(
+        4096, description="target tokens with padding, all devices; auto: see docs/planning.md"
+    )
     max_steps: int | None = Field(None, ge=1)
     max_minutes: float | None = Field(None, gt=0)
     max_epochs: float | None = Field(None, gt=0)
@@ -127,6 +141,13 @@ class TrainingConfig(Section):
     tensorboard: bool = Field(False, description="also write TensorBoard events (extra: track)")
     early_stopping: EarlyStoppingConfig = EarlyStoppingConfig()
 
+    @property
+    def tokens_together(self) -> int:
+        """batch_tokens, once it is a number; raises UsageError while it is auto."""
+        if isinstance(self.batch_tokens, str):
+            raise UsageError("training.batch_tokens: auto becomes a number when training begins")
+        return self.batch_tokens
+
     @model_validator(mode="after")
     def _ends(self) -> TrainingConfig:
         ends = (self.max_steps, self.max_minutes, self.max_epochs, self.max_tokens)
@@ -139,6 +160,9 @@ class DecodingConfig(Section):
     beam: int = Field(4, ge=1)
     alpha: float = Field(0.6, ge=0, description="GNMT length penalty; 0 is none")
     max_length: int | None = Field(None, ge=1, description="tokens; default: source length + 50")
+    batch_tokens: int = Field(
+        4096, ge=1, description="source tokens, times the beam, decoded together; less takes less"
+    )
 
 
 class Recipe(Section):

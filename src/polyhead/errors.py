@@ -62,7 +62,11 @@ class CheckpointError(RunError):
 
 
 class TrainingError(PolyheadError):
-    """Training cannot go on: a loss that is not a number, memory that does not suffice, …"""
+    """Training cannot go on: a loss that is not a number, data that changed, …"""
+
+
+class OutOfMemoryError(PolyheadError):
+    """Memory does not suffice; the message has shapes and a change that fits."""
 
 
 class MissingExtraError(PolyheadError):

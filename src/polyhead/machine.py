@@ -147,36 +147,3 @@ def apply(choices: Choices) -> None:
 
     torch.set_num_threads(choices.threads)
     torch.set_flush_denormal(True)
-
-
-def memory_limit() -> int:
-    """Bytes this process may use: the machine's memory or its cgroup's limit, if that is less."""
-    limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
-    for name in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
-        try:
-            limits.append(int(Path(name).read_text()))
-        except (OSError, ValueError):
-            continue
-    import resource
-
-    soft, _ = resource.getrlimit(resource.RLIMIT_AS)
-    if soft != resource.RLIM_INFINITY:
-        limits.append(soft)
-    return min(limits)
-
-
-def memory_used() -> int:
-    """Resident bytes of this process now (Linux), or its peak elsewhere."""
-    try:
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
-        return pages * os.sysconf("SC_PAGE_SIZE")
-    except OSError:
-        return memory_peak()
-
-
-def memory_peak() -> int:
-    """The most resident bytes this process has had."""
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024

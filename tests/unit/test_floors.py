@@ -15,7 +15,7 @@ import polyhead
 ROOT = Path(polyhead.__file__).parent
 
 FLOORS = {
-    0: ("errors", "config", "recipe_text", "registry", "files", "machine"),
+    0: ("errors", "config", "recipe_text", "registry", "files", "machine", "memory"),
     1: ("attention",),
     2: ("layers", "data", "metrics"),
     3: ("models", "decoding"),

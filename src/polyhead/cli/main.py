@@ -13,7 +13,7 @@ import sys
 import cyclopts
 from rich.console import Console
 
-from polyhead import __version__, machine
+from polyhead import __version__, machine, memory
 from polyhead.cli import faults
 from polyhead.errors import PolyheadError, Stopped
 
@@ -30,6 +30,7 @@ for command, module, summary in (
     ("extend", "train", "Train a run further than its recipe said."),
     ("finetune", "train", "Train a recipe from another run's weights."),
     ("check-data", "check", "Look for all that is wrong with a recipe's data, without training."),
+    ("plan", "train", "Measure what training takes: memory, disk, time, the largest batch."),
     ("verify-resume", "train", "Prove that resuming is exact: kill, resume, compare."),
     ("recipes", "train", "List the recipes that come with Polyhead."),
     ("compare", "compare", "Train models for the same time or tokens, and judge them alike."),
@@ -78,6 +79,13 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(1)
     except Stopped as stopped:
         stderr.print(f"polyhead: {stopped}", markup=False, soft_wrap=True)
+    except (MemoryError, RuntimeError) as error:
+        if not memory.ran_out(error):
+            raise
+        room, whose = memory.free()
+        text = f"polyhead: out of memory; {memory.shown(room)} are free ({whose})"
+        stderr.print(text, markup=False, soft_wrap=True)
+        sys.exit(1)
     except KeyboardInterrupt:
         stderr.print("polyhead: stopped")
         sys.exit(1)

@@ -107,6 +107,28 @@ def finetune(
         api.train(recipe, out, [*overrides, origin])
 
 
+def plan(recipe: str, *overrides: str, json_: Json = False) -> None:
+    """Measure what training a recipe takes: memory, disk, time, the largest batch that fits.
+
+    Nothing is trained: data is read, a few steps are taken in a process of their own, and thrown
+    away. Exits 1 where the memory does not suffice.
+
+    Parameters
+    ----------
+    recipe
+        a recipe's file, or the name of a shipped one
+    overrides
+        key=value changes with dotted keys
+    """
+    from polyhead import config
+    from polyhead.training.plan import plan as measure
+
+    result = measure(config.load_recipe(recipe, list(overrides)))
+    print(json.dumps(result.as_dict()) if json_ else result.describe())
+    if not result.fits:
+        raise SystemExit(1)
+
+
 def verify_resume(recipe: str, *overrides: str, steps: int = 30, json_: Json = False) -> None:
     """Prove exact resume: kill a training, resume it, compare every loss and the final weights.
 

@@ -50,6 +50,7 @@ def translate(
     no_repeat_ngram: int = 0,
     max_length: int | None = None,
     precision: Literal["fp32", "bf16", "int8"] = "fp32",
+    batch_tokens: int | None = None,
     engine: Literal["torch", "ctranslate2"] = "torch",
     shard: str | None = None,
     ray: int | None = None,
@@ -93,6 +94,9 @@ def translate(
         most tokens of a translation (default: the source's plus 50)
     precision
         fp32 gives the same text whatever a line is batched with; int8 is fastest
+    batch_tokens
+        source tokens, times the beam, computed together: less takes less memory (default: the
+        recipe's)
     engine
         ctranslate2 exports the run at the first use and translates with CTranslate2 (fp32, int8)
     shard
@@ -118,6 +122,7 @@ def translate(
         "alternatives": alternatives,
         "no_repeat_ngram": no_repeat_ngram,
         "max_length": max_length,
+        "batch_tokens": batch_tokens,
     }
     count = alternatives or nbest
     work = Work(str(run), precision, engine, options, count=count, scores=scores)
@@ -163,6 +168,7 @@ def evaluate(
     beam: int | None = None,
     alpha: float | None = None,
     precision: Literal["fp32", "bf16", "int8"] = "fp32",
+    batch_tokens: int | None = None,
     against: Path | None = None,
     corrupt: Annotated[tuple[str, ...], Parameter(negative="", consume_multiple=False)] = (),
     seed: int | None = None,
@@ -187,6 +193,9 @@ def evaluate(
         length penalty (default: the recipe's)
     precision
         what to compute in
+    batch_tokens
+        source tokens, times the beam, computed together: less takes less memory (default: the
+        recipe's)
     against
         another run, judged on the same sentences: the difference, its interval and its p-value
     corrupt
@@ -215,14 +224,21 @@ def evaluate(
         "alpha": alpha,
     }
     given = {name: value for name, value in options.items() if value is not None}
-    report = api.load(run, precision).evaluate(split, say=say, **given)
+    report = api.load(run, precision, batch_tokens=batch_tokens).evaluate(split, say=say, **given)
     if json_:
         print(json.dumps(report, ensure_ascii=False))
     else:
         print("\n".join(report_lines(report)))
 
 
-def score(run: Path, *, source: Path, target: Path, json_: Json = False) -> None:
+def score(
+    run: Path,
+    *,
+    source: Path,
+    target: Path,
+    batch_tokens: int | None = None,
+    json_: Json = False,
+) -> None:
     """Log-probability of given translations, by forced decoding, a line each.
 
     Parameters
@@ -233,12 +249,16 @@ def score(run: Path, *, source: Path, target: Path, json_: Json = False) -> None
         the sources, a line each
     target
         the translations to score
+    batch_tokens
+        source tokens computed together: less takes less memory (default: the
+        recipe's)
     """
     from polyhead import api
     from polyhead.training.progress import say
 
     sources, targets = _pairs(source, target)
-    scored = api.load(run).score_tokens(sources, targets, say=say)
+    translator = api.load(run, batch_tokens=batch_tokens)
+    scored = translator.score_tokens(sources, targets, say=say)
     if json_:
         rows = [
             {"line": line, "log_probability": value, "tokens": tokens}

@@ -8,7 +8,7 @@ o+1 … o+T.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -84,6 +84,11 @@ class Stream:
 
     def __len__(self) -> int:
         return self.predicted // self.length
+
+    def first(self, count: int) -> Stream:
+        """The stream's beginning, in which so many tokens are predicted."""
+        ids = self.ids[: count + 1]
+        return replace(self, ids=ids, starts=self.starts[self.starts < len(ids)])
 
     @cached_property
     def fingerprint(self) -> str:

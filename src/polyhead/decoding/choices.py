@@ -15,6 +15,7 @@ from polyhead.errors import UsageError
 LEAST = {
     "beam": 1,
     "max_length": 1,
+    "batch_tokens": 1,
     "nbest": 1,
     "copies": 1,
     "no_repeat_ngram": 0,
@@ -39,6 +40,7 @@ def options_for(
         "beam": decoding.beam,
         "alpha": decoding.alpha,
         "max_length": decoding.max_length,
+        "batch_tokens": decoding.batch_tokens,
     }
     nbest = given.pop("nbest", 1)
     if given.pop("sample", False):

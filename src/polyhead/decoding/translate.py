@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from polyhead import memory
 from polyhead.attention.masks import positions_of
 from polyhead.data.batching import by_length, device_of
 from polyhead.data.examples import Ragged
@@ -64,14 +65,29 @@ def translate_ids(
     if options.sampler is not None:
         keys = options.sampler.keys([sources[i] for i in filled], options.copies)
     for indices in by_length(ragged.lengths, max(1, options.batch_tokens // per_row)):
-        choose = None
-        if options.sampler is not None and keys is not None:
-            choose = partial(_draw, options.sampler, keys[indices].flatten())
-        found = _decode(model, ragged, indices, vocabulary, options, choose)
+        decode = partial(_decode_first, model, ragged, indices, vocabulary, options, keys)
+        with memory.told(partial(_too_large, ragged, indices, options, decode)):
+            found = decode(len(indices))
         for index, hypotheses in zip(indices.tolist(), found, strict=True):
             results[filled[index]] = hypotheses
         progress(len(indices))
     return results
+
+
+def _decode_first(
+    model: nn.Module,
+    sources: Ragged,
+    indices: NDArray[np.int64],
+    vocabulary: Vocabulary,
+    options: Options,
+    keys: Tensor | None,
+    rows: int,
+) -> list[list[Hypothesis]]:
+    """The hypotheses of the first rows of a batch."""
+    choose = None
+    if options.sampler is not None and keys is not None:
+        choose = partial(_draw, options.sampler, keys[indices[:rows]].flatten())
+    return _decode(model, sources, indices[:rows], vocabulary, options, choose)
 
 
 def _draw(sampler: Sampler, keys: Tensor, log_p: Tensor, rows: Tensor, length: int) -> Tensor:
@@ -84,6 +100,29 @@ def longest_output(model: nn.Module) -> int | None:
         getattr(getattr(one, "config", None), "max_length", None) for one in members_of(model)
     ]
     return min((limit for limit in limits if limit is not None), default=None)
+
+
+def _too_large(
+    sources: Ragged,
+    indices: NDArray[np.int64],
+    options: Options,
+    decode: Callable[[int], object],
+) -> str:
+    """What to say where a batch did not fit, with a size that was tried and does."""
+    longest = int(sources.lengths[indices].max())
+    rows = options.beam if options.sampler is None else options.copies
+    said = (
+        f"decoding {len(indices)} sentences of up to {longest} source tokens together, "
+        f"{rows} hypotheses each"
+    )
+    fits = memory.largest_that_fits(decode, len(indices))
+    if fits is None:
+        return f"{said}, does not fit, nor does a single one: lower the beam or the longest length"
+    tokens = max(1, int(memory.MARGIN * fits * longest * rows))
+    return (
+        f"{said}, does not fit. --batch-tokens {tokens} (decoding.batch_tokens={tokens} in a "
+        "recipe) should fit"
+    )
 
 
 def _decode(

@@ -162,7 +162,7 @@ class LanguageModeling:
     def plan(self, corpus: Stream, epoch: int) -> Plan:
         """The batches of an epoch."""
         return corpus.plan(
-            batch_tokens=self.recipe.training.batch_tokens,
+            batch_tokens=self.recipe.training.tokens_together,
             seed=self.recipe.seed,
             epoch=epoch,
             shifted=not self.data.fixed_blocks,
@@ -203,6 +203,11 @@ class LanguageModeling:
     def validate(self, model: nn.Module, corpus: Stream, nll: float) -> dict[str, float]:
         """Bits per byte, which compares across tokenizers."""
         return {"bits_per_byte": self.bits_per_byte(nll, corpus)}
+
+    def hardest(self, corpus: Stream) -> tuple[Stream, float]:
+        """The beginning of a stream that is computed together, and how many of it there are."""
+        part = corpus.first(EVALUATED_TOGETHER)
+        return part, corpus.predicted / part.predicted
 
     def bits_per_byte(self, nll: float, corpus: Stream) -> float:
         """The same surprise spread over the UTF-8 bytes of the texts (an end counts as one)."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from pydantic import BeforeValidator, Field
 from torch import Tensor, nn
 
+from polyhead import memory
 from polyhead.config import Recipe, Section
 from polyhead.data import tokenizers
 from polyhead.data.batching import Plan, by_length, device_of, on_device, plan_epoch
@@ -76,6 +77,15 @@ class Corpus:
         """Sources and targets as they stand in the files."""
         rows = [(self.pairs[p], i) for p, i in self.origins.tolist()]
         return [p.sources[i] for p, i in rows], [p.targets[i] for p, i in rows]
+
+    def take(self, keep: NDArray[np.int64]) -> Corpus:
+        """The pairs at these indices."""
+        examples = replace(
+            self.examples,
+            sources=self.examples.sources.take(keep),
+            targets=self.examples.targets.take(keep),
+        )
+        return Corpus(examples, self.pairs, self.origins[keep], self.weights[keep])
 
     def groups(self) -> list[str]:
         """Each pair's group; empty where the recipe names no group column."""
@@ -227,11 +237,7 @@ class Translation:
         keep = np.setdiff1d(np.arange(len(corpus)), np.concatenate(list(out.values())))
         if len(keep) == 0:
             raise DataError(f"no training pairs are left of {len(corpus):,}: see what was left out")
-        if len(keep) < len(corpus):
-            corpus.examples.sources = corpus.examples.sources.take(keep)
-            corpus.examples.targets = corpus.examples.targets.take(keep)
-            corpus.origins, corpus.weights = corpus.origins[keep], corpus.weights[keep]
-        return corpus
+        return corpus.take(keep) if len(keep) < len(corpus) else corpus
 
     def encode_cut(self, pairs: Sequence[Pairs], say: Say) -> Corpus:
         """Every pair as ids; what is longer than the model takes is cut, and `say` hears it."""
@@ -270,11 +276,11 @@ class Translation:
         return self.encode_cut(pairs, say)
 
     def plan(self, corpus: Corpus, epoch: int) -> Plan:
-        """The batches of an epoch."""
+        """The batches of an epoch; raises UsageError while their size is not chosen."""
         return plan_epoch(
             corpus.examples.sources.lengths,
             corpus.examples.targets.lengths,
-            batch_tokens=self.recipe.training.batch_tokens,
+            batch_tokens=self.recipe.training.tokens_together,
             seed=self.recipe.seed,
             epoch=epoch,
             weights=corpus.weights,
@@ -301,18 +307,13 @@ class Translation:
         An ensemble gives every token the mean of its members' probabilities.
         """
         result = np.zeros(len(corpus))
-        lengths = np.maximum(corpus.examples.sources.lengths, corpus.examples.targets.lengths)
-        for indices in by_length(lengths, 8192):
-            batch = on_device(corpus.examples.batch(indices), device_of(model))
-            real = batch.positions >= 0
-            found = []
-            for one in members_of(model):
-                hidden = one(batch.source, batch.source_positions, batch.inputs, batch.positions)
-                weight: Tensor = one.head.weight  # type: ignore[union-attr, assignment]
-                found.append(token_log_probabilities(hidden[real], weight, batch.labels[real]))
-            values = torch.zeros(real.shape, device=real.device)
-            values[real] = mean_probability(found)
-            result[indices] = values.sum(dim=1).double().cpu().numpy()
+        for indices in self._judged_together(corpus):
+
+            def judge(rows: int, indices: NDArray[np.int64] = indices) -> NDArray[np.float64]:
+                return _forced(model, on_device(corpus.batch(indices[:rows]), device_of(model)))
+
+            with memory.told(partial(_too_large, corpus, indices, judge)):
+                result[indices] = judge(len(indices))
         return result
 
     def nll(self, model: nn.Module, corpus: Corpus) -> float:
@@ -339,7 +340,25 @@ class Translation:
         return {name: entry["score"] for name, entry in scores.items()}
 
     def _greedy(self) -> Options:
-        return Options(beam=1, alpha=0.0, max_length=self.recipe.decoding.max_length)
+        decoding = self.recipe.decoding
+        return Options(
+            beam=1,
+            alpha=0.0,
+            max_length=decoding.max_length,
+            batch_tokens=decoding.batch_tokens,
+        )
+
+    def hardest(self, corpus: Corpus) -> tuple[Corpus, float]:
+        """The pairs of the first batch of `nll`, the longest, and how many such batches there are.
+
+        A model that has not learned to end writes as much for every one as is allowed.
+        """
+        part = corpus.take(self._judged_together(corpus)[0])
+        return part, len(corpus) / len(part)
+
+    def _judged_together(self, corpus: Corpus) -> Plan:
+        lengths = np.maximum(corpus.examples.sources.lengths, corpus.examples.targets.lengths)
+        return by_length(lengths, 2 * self.recipe.decoding.batch_tokens)
 
     def scores(
         self, hypotheses: list[str], references: list[str], **options: Any
@@ -366,6 +385,31 @@ class Translation:
             "files": list(files),
             "fingerprint": corpus.fingerprint,
         }
+
+
+def _forced(model: nn.Module, batch: PairBatch) -> NDArray[np.float64]:
+    """log p(target | source) of each pair of a batch."""
+    real = batch.positions >= 0
+    found = []
+    for one in members_of(model):
+        hidden = one(batch.source, batch.source_positions, batch.inputs, batch.positions)
+        weight: Tensor = one.head.weight  # type: ignore[union-attr, assignment]
+        found.append(token_log_probabilities(hidden[real], weight, batch.labels[real]))
+    values = torch.zeros(real.shape, device=real.device)
+    values[real] = mean_probability(found)
+    return values.sum(dim=1).double().cpu().numpy()
+
+
+def _too_large(corpus: Corpus, indices: NDArray[np.int64], judge: Callable[[int], object]) -> str:
+    """What to say of a batch that could not be judged, with a size that was tried and can."""
+    said = f"judging {corpus.batch(indices).describe()} together does not fit"
+    fits = memory.largest_that_fits(judge, len(indices))
+    if fits is None:
+        return f"{said}, nor does a single one: shorten the longest"
+    sides = (corpus.examples.sources, corpus.examples.targets)
+    longest = max(int(side.lengths[indices].max()) for side in sides)
+    tokens = max(1, int(memory.MARGIN * fits * longest / 2))  # twice as many are judged together
+    return f"{said}. --batch-tokens {tokens} (decoding.batch_tokens={tokens} in a recipe) should"
 
 
 Task = Translation

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from polyhead import memory
 from polyhead.data.batching import Plan, on_device
 from polyhead.errors import TrainingError
 from polyhead.machine import Choices
@@ -19,6 +20,7 @@ from polyhead.runs.folder import Run, load_weights
 from polyhead.tasks.shared.protocol import Corpus, Task
 from polyhead.training.course import Course
 from polyhead.training.journal import Journal
+from polyhead.training.need import too_large
 from polyhead.training.optimiser import Optimiser
 from polyhead.training.processes import Processes
 from polyhead.training.progress import TrainingBar, say
@@ -55,10 +57,9 @@ class Trainer:
         choices: Choices,
         processes: Processes,
     ):
-        self.run, self.task, self.model = run, task, model
+        self.task, self.model, self.config = task, model, run.recipe.training
         self.train_corpus, self.valid_corpus = train, valid
         self.fingerprints = {"data": train.fingerprint, "valid_data": valid.fingerprint}
-        self.config = run.recipe.training
         self.choices, self.processes = choices, processes
         sharded = self.config.sharding != "none" and processes.size > 1
         self.judged = deepcopy(model) if sharded else model  # only whole models can be decoded with
@@ -70,7 +71,12 @@ class Trainer:
             run.path, keep=self.config.keep, average_last=self.config.average_last
         )
         self.course = Course()
-        self.plan = self.task.plan(train, 0)
+        self.follow(run)
+
+    def follow(self, run: Run) -> None:
+        """Take the run's recipe, before the first step: its batches and its end."""
+        self.run, self.config, self.task.recipe = run, run.recipe.training, run.recipe
+        self.plan = self.task.plan(self.train_corpus, 0)
         self.course.batches_in_epoch = len(self.plan)
 
     # --- the loop
@@ -121,6 +127,12 @@ class Trainer:
             signal.Signals(int(number)).name if number else None
         )
 
+    def step(self) -> tuple[Plan, int, float]:
+        """One step as `go` takes them, with nothing written: its batches, tokens and nll."""
+        batches = self._next_batches()
+        _, nll, tokens, _ = self._step(batches)
+        return batches, tokens, nll / tokens
+
     def _next_batches(self) -> Plan:
         """The batches of the next step; moves the course, into the next epoch where one ends."""
         course = self.course
@@ -137,11 +149,12 @@ class Trainer:
         course = self.course
         course.step += 1
         course.validated = False
-        loss, nll, tokens = self.accumulate(batches)
         lr = self.config.optimizer.lr * factor(
             self.config.schedule, course.step, course.progress(self.config)
         )
-        norm = self.optimiser.step(lr)
+        with memory.told(lambda: self._too_large(batches)):
+            loss, nll, tokens = self.accumulate(batches)
+            norm = self.optimiser.step(lr)
         self.processes.average(self._buffers().values())
         self.optimiser.zero()
         self._watch(batches, nll / tokens, norm)
@@ -185,6 +198,14 @@ class Trainer:
             )
         keep = 1 - 1 / min(course.step, USUAL_OVER)
         course.usual_nll = nll if usual is None else keep * usual + (1 - keep) * nll
+
+    def _too_large(self, batches: Plan) -> str:
+        largest = self.train_corpus.batch(max(batches, key=self.train_corpus.slots))
+        return (
+            f"step {self.course.step}: {too_large(largest, self.config)}. {self.run.path} holds "
+            "what was saved before: free memory and go on with `polyhead train --resume "
+            f"{self.run.path}`, or begin a new run from its weights with `polyhead finetune`"
+        )
 
     def _name(self, batches: Plan) -> str:
         indices = [int(i) for indices in batches for i in indices]

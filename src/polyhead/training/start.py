@@ -6,31 +6,43 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
-from polyhead import config, machine, registry
+from polyhead import config, machine, memory, registry
 from polyhead.attention.evaluations import use_explicit_below
 from polyhead.config import Recipe
 from polyhead.errors import DataError, RunError, TrainingError
 from polyhead.files import check_all_there, write_text
 from polyhead.machine import Choices
+from polyhead.memory import shown
 from polyhead.runs import folder
 from polyhead.runs.card import write_card
 from polyhead.runs.checkpoints import Checkpoint, Checkpoints
 from polyhead.runs.folder import Run
 from polyhead.runs.lock import only_writer
-from polyhead.training import journal, memory
+from polyhead.training import journal, need
 from polyhead.training.loop import Trainer
+from polyhead.training.need import Need
 from polyhead.training.origin import Origin, origin_of
 from polyhead.training.processes import ALONE, Processes, launch_id, relaunched
 from polyhead.training.progress import say
 from polyhead.training.signals import stop_at_once
+
+TRIED_FIRST = 4096  # batch_tokens with which auto measures what fits
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A training about to begin: its data is read, its model built, its memory enough."""
+
+    trainer: Trainer
+    need: Need
+    notes: dict[str, Any]  # for run.json
 
 
 def train(recipe: Recipe, out: Path, processes: Processes = ALONE) -> Run:
@@ -42,17 +54,14 @@ def train(recipe: Recipe, out: Path, processes: Processes = ALONE) -> Run:
     begun = processes.share(_begun_by_this_launch(out))
     if processes.first and not begun:
         folder.check_free(out)
-    origin = origin_of(recipe)
-    if origin is not None:
-        recipe = origin.recipe
     if begun:
-        return _resume_own(recipe, out, processes)
-    choices = _choose(recipe, processes)
-    check_all_there(config.data_files(recipe).items())
+        origin = origin_of(recipe)
+        return _resume_own(origin.recipe if origin else recipe, out, processes)
     with stop_at_once(lambda: _left_at(out)), _writing(out, processes) as inside:
-        trainer = _begin(recipe, out, choices, processes, origin)
+        prepared = prepare(recipe, out, processes)
+        _begin(prepared)
         with nullcontext() if inside else _writing(out, processes):  # now there is a folder to lock
-            return _go(trainer)
+            return _go(prepared.trainer)
 
 
 def _writing(path: Path, processes: Processes) -> AbstractContextManager[bool]:
@@ -66,10 +75,33 @@ def _left_at(out: Path) -> str:
     return f"what was saved is in {out}. Go on with: polyhead train --resume {out}"
 
 
-def _begin(
-    recipe: Recipe, out: Path, choices: Choices, processes: Processes, origin: Origin | None
-) -> Trainer:
-    """Read the data, train the tokenizers, try the largest batch, and make the run folder."""
+def _begin(prepared: Prepared) -> None:
+    """Try the largest batch, if memory seems enough for it, and make the run folder."""
+    trainer, needed = prepared.trainer, prepared.need
+    need.check(needed, trainer)
+    need.try_batch(trainer, need.largest_batch(trainer))
+    say(
+        f"memory: {shown(needed.of(needed.slots))} foretold for the largest batch "
+        f"({needed.largest}); {shown(memory.used())} used after trying it"
+    )
+    state = trainer.state()
+
+    def begin(place: Path) -> None:
+        trainer.task.save(place)
+        Checkpoints(place, keep=1, average_last=1).save(state)
+
+    if trainer.processes.first:
+        notes = prepared.notes if launch_id() is None else {**prepared.notes, "launch": launch_id()}
+        folder.create(trainer.run.path, trainer.run.recipe, begin, **notes)
+
+
+def prepare(recipe: Recipe, out: Path, processes: Processes = ALONE) -> Prepared:
+    """All that comes before the first step: data, tokenizers, model, and the memory it needs."""
+    origin = origin_of(recipe)
+    if origin is not None:
+        recipe = origin.recipe
+    choices = _choose(recipe, processes)
+    check_all_there(config.data_files(recipe).items())
     kind = registry.find("tasks", recipe.task)
     read = kind.Task.read_training(recipe, say)
     if origin is not None and origin.keeps_vocabulary:
@@ -80,20 +112,19 @@ def _begin(
     valid = task.read("valid", say)
     if recipe.data.test:  # type: ignore[attr-defined]
         task.read("test", _ignore)  # a fault in it is better known now than after training
-    trainer = _trainer(Run(out, recipe), task, corpus, valid, choices, processes, origin)
-    _probe(trainer)
-    state = trainer.state()
-
-    def begin(place: Path) -> None:
-        task.save(place)
-        Checkpoints(place, keep=1, average_last=1).save(state)
-
-    if processes.first:
-        notes = {"choices": choices.as_dict(), "data": task.describe(corpus)}
-        notes |= origin.notes() if origin is not None else {}
-        notes |= {} if launch_id() is None else {"launch": launch_id()}
-        folder.create(out, recipe, begin, **notes)
-    return trainer
+    notes: dict[str, Any] = {"choices": choices.as_dict(), "data": task.describe(corpus)}
+    auto = recipe.training.batch_tokens == "auto"
+    if auto:
+        task.recipe = with_training(recipe, batch_tokens=TRIED_FIRST)
+    run = Run(out, task.recipe)
+    trainer = _trainer(run, task, corpus, valid, choices, processes, origin)
+    if auto:
+        chosen = processes.share(need.choose_batch_tokens(trainer))
+        say(f"training.batch_tokens: auto is {chosen:,} here")
+        notes["batch_tokens"] = f"auto: {chosen}"
+        trainer.follow(Run(out, with_training(recipe, batch_tokens=chosen)))
+    notes |= origin.notes() if origin is not None else {}
+    return Prepared(trainer, need.measure(trainer), notes)
 
 
 def resume(path: Path, overrides: list[str], processes: Processes = ALONE) -> Run:
@@ -154,8 +185,12 @@ def check_same(path: Path, saved: Recipe, wanted: Recipe) -> None:
 
 def until(recipe: Recipe, step: int) -> Recipe:
     """The same recipe, ending at a step and nowhere else."""
-    ends = {"max_steps": step, "max_minutes": None, "max_epochs": None, "max_tokens": None}
-    return recipe.model_copy(update={"training": recipe.training.model_copy(update=ends)})
+    return with_training(recipe, max_steps=step, max_minutes=None, max_epochs=None, max_tokens=None)
+
+
+def with_training(recipe: Recipe, **changes: Any) -> Recipe:
+    """The same recipe with other values in its `training` section."""
+    return recipe.model_copy(update={"training": recipe.training.model_copy(update=changes)})
 
 
 def go_on(run: Run, stored: Checkpoint, processes: Processes) -> Run:
@@ -180,7 +215,8 @@ def go_on(run: Run, stored: Checkpoint, processes: Processes) -> Run:
             )
     trainer = _trainer(run, task, corpus, valid, choices, processes)
     if processes.size > 1:
-        _probe(trainer)  # as at the start: gradients are bundled by what the first backward saw
+        # as at the start: gradients are bundled by what the first backward saw
+        need.try_batch(trainer, need.largest_batch(trainer))
     if processes.first:
         if run.recipe != Run.open(path).recipe:
             write_text(path / "recipe.yaml", run.recipe.as_yaml())
@@ -206,6 +242,8 @@ def _begun_by_this_launch(out: Path) -> bool:
 def _resume_own(recipe: Recipe, out: Path, processes: Processes) -> Run:
     """Go on after a restart; a run that was complete already is."""
     run = Run.open(out)
+    if recipe.training.batch_tokens == "auto":
+        recipe = with_training(recipe, batch_tokens=run.recipe.training.batch_tokens)
     check_same(out, run.recipe, recipe)
     if run.info["complete"]:
         say(f"{out} is complete")
@@ -291,26 +329,6 @@ def _trainer(
         valid=valid,
         choices=choices,
         processes=processes,
-    )
-
-
-def _probe(trainer: Trainer) -> None:
-    """Foretell the memory, then try the largest batch; its gradients are thrown away."""
-    shares = [trainer.processes.rows(indices)[0] for indices in trainer.plan]
-    sizes = [trainer.train_corpus.slots(indices) for indices in shares]
-    largest = int(np.argmax(sizes))
-    expected = memory.forecast(trainer.model, sizes[largest], trainer.choices.precision)
-    memory.check(expected, trainer.config.batch_tokens)
-    batch = trainer.plan[largest]
-    peak = memory.probe(
-        trainer.train_corpus.batch(shares[largest]),
-        lambda _: _ignore(trainer.accumulate([batch])),
-        trainer.optimiser.zero,
-    )
-    say(
-        f"memory: about {expected.total / memory.GIB:.2f} GiB foretold; "
-        f"{peak / memory.GIB:.2f} GiB used after the largest batch, "
-        f"of {machine.memory_limit() / memory.GIB:.1f} GiB"
     )
 
 

@@ -99,6 +99,9 @@ class Task(Protocol):
     def validate(self, model: nn.Module, corpus: Any, nll: float) -> dict[str, float]:
         """What else a validation shows, by name; `nll` has been computed before."""
 
+    def hardest(self, corpus: Any) -> tuple[Any, float]:
+        """The largest batch that judging a corpus computes, and how many of it the whole is."""
+
     def sample(self, model: nn.Module, corpus: Any, index: int) -> str:
         """Something a person can look at."""
 
