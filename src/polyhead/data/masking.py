@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -76,6 +77,12 @@ class MaskedBlocks:
         spare = self.length - 1 if self.shifted else 0
         return max(1, (len(self.ids) - spare) // self.length)
 
+    def first(self, blocks: int) -> MaskedBlocks:
+        """The stream's beginning, in which there are at most so many blocks."""
+        ids = self.ids[: blocks * self.length]
+        return replace(self, ids=ids, starts=self.starts[self.starts < len(ids)], shifted=False)
+
+    @cached_property
     def fingerprint(self) -> str:
         """SHA-256 of the tokens and how they are masked."""
         how = f"{self.context} {self.rate} {self.whole_words} {self.seed} {self.shifted} "

@@ -149,7 +149,7 @@ class MaskedLanguageModeling:
 
     def plan(self, corpus: MaskedBlocks, epoch: int) -> Plan:
         """The batches of an epoch."""
-        return corpus.plan(batch_tokens=self.recipe.training.batch_tokens, epoch=epoch)
+        return corpus.plan(batch_tokens=self.recipe.training.tokens_together, epoch=epoch)
 
     # --- training and judging
 
@@ -189,6 +189,11 @@ class MaskedLanguageModeling:
         """Nothing else is computed at a validation."""
         return {}
 
+    def hardest(self, corpus: MaskedBlocks) -> tuple[MaskedBlocks, float]:
+        """The beginning of a stream that is computed together, and how many of it there are."""
+        part = corpus.first(EVALUATED_TOGETHER)
+        return part, len(corpus) / len(part)
+
     @torch.inference_mode()
     def fill(
         self, model: nn.Module, rows: Sequence[int], top: int
@@ -221,7 +226,7 @@ class MaskedLanguageModeling:
         return {
             "documents": len(corpus.documents),
             "tokens": len(corpus.ids),
-            "fingerprint": corpus.fingerprint(),
+            "fingerprint": corpus.fingerprint,
         }
 
 
