@@ -183,7 +183,9 @@ def test_wrong_use_is_told(run: Path, arguments: tuple[object, ...], phrase: str
 
 
 def test_a_run_of_another_task_is_told(run: Path, tmp_path: Path) -> None:
-    check_told(inside("translate", run, "-"), 2, "it cannot", ".generate, .evaluate, .explain")
+    check_told(
+        inside("translate", run, "-"), 2, "it cannot", ".generate, .evaluate, .attention, .explain"
+    )
     check_told(inside("evaluate", run, "--beam", 2), 2, "beam does not go with a run of the task")
     with pytest.raises(polyhead.PolyheadError, match="pass \\[text\\]"):
         polyhead.load(run).generate("the")
@@ -222,3 +224,16 @@ def test_documents_of_a_table_may_stand_apart(tmp_path: Path) -> None:
     assert (
         inside("evaluate", tmp_path / "run", "--split", "valid", "--json").json()["examples"] == 1
     )
+
+
+def test_each_token_attends_to_those_before_it(run: Path, tmp_path: Path) -> None:
+    outcome = inside("inspect", run, "the cat", "--out", tmp_path / "a.json")
+    assert outcome.code == 0, outcome.err
+    found = json.loads((tmp_path / "a.json").read_text(encoding="utf-8"))
+    assert found["target_tokens"] == list("the▁cat")
+    weights = torch.tensor(found["attention"]["decoder"])
+    assert weights.shape == (2, 2, 7, 7)
+    assert bool((weights.triu(1) == 0).all())
+    assert inside("inspect", run, "the cat", "--out", tmp_path / "a.png").code == 0
+    told = inside("inspect", run, "the", "--target", "a", "--out", tmp_path / "b.json")
+    check_told(told, 2, "this run does not translate")

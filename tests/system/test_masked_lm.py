@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -97,3 +98,49 @@ def test_wrong_use_is_told(run: Path, tmp_path: Path) -> None:
         inside("train", recipe, "data.context=64", "--out", tmp_path / "r"),
         *(2, "data.context: 64 is more than model.max_length 32"),
     )
+
+
+def test_what_a_text_attends_to_is_drawn(run: Path, tmp_path: Path) -> None:
+    for name in ("a.json", "a.png", "a.html"):
+        outcome = inside("inspect", run, "cat [MASK] cat", "--out", tmp_path / name)
+        assert outcome.code == 0, outcome.err
+    found = json.loads((tmp_path / "a.json").read_text(encoding="utf-8"))
+    assert found["source_tokens"] == ["<s>", "▁cat", "<mask>", "▁cat", "</s>"]
+    (kind,) = found["attention"]
+    weights = np.array(found["attention"][kind])
+    assert (kind, weights.shape) == ("encoder", (1, 2, 5, 5))
+    np.testing.assert_allclose(weights.sum(-1), 1, atol=1e-5)
+    check_told(inside("inspect", run, " ", "--out", tmp_path / "b.json"), 2, "no text to look at")
+
+
+def write_pairs_recipe(folder: Path) -> Path:
+    """Documents of lines about one animal: the second text follows if it is about the same."""
+    path = write_masked_recipe(folder)
+    recipe = yaml.safe_load(path.read_text(encoding="utf-8"))
+    for name, count in (("train", 60), ("valid", 20), ("test", 20)):
+        documents = ["\n".join([" ".join([WORDS[i * 7 % 5]] * 5)] * 4) for i in range(count)]
+        (folder / f"{name}.txt").write_text("\n\n".join(documents) + "\n", encoding="utf-8")
+        recipe["data"][name] = [{"file": f"{name}.txt", "documents": "paragraph"}]
+    recipe["data"] |= {"next_sentence": True, "whole_words": True}
+    path.write_text(yaml.safe_dump(recipe), encoding="utf-8")
+    return path
+
+
+def test_next_sentences_are_learned_and_resuming_is_exact(tmp_path: Path) -> None:
+    recipe = write_pairs_recipe(tmp_path)
+    outcome = inside("train", recipe, "training.max_steps=250", "--out", tmp_path / "run")
+    assert outcome.code == 0, outcome.err
+    assert "240 sentences in" in outcome.err
+    report = inside("evaluate", tmp_path / "run", "--json").json()
+    assert report["metrics"]["next_sentence"] > 0.7
+    assert [e["next_sentence"] for e in journal(tmp_path / "run") if e["kind"] == "valid"]
+    assert len(inside("fill", tmp_path / "run", "cat [MASK]").lines) == 5
+    proof = inside("verify-resume", recipe, "--steps", 6, "--json").json()
+    assert (proof["identical"], proof["max_difference"]) == (True, 0)
+
+
+def test_next_sentences_need_documents_of_sentences(tmp_path: Path) -> None:
+    recipe = write_pairs_recipe(tmp_path)
+    (tmp_path / "train.txt").write_text("a line\n\nanother\n", encoding="utf-8")
+    outcome = inside("train", recipe, "tokenizer.vocab_size=40", "--out", tmp_path / "run")
+    check_told(outcome, 1, "needs two documents or more", "found 2 documents, 0 places")

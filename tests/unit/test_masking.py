@@ -11,24 +11,23 @@ import torch
 from polyhead.config import TokenizerConfig
 from polyhead.data import tokenizers
 from polyhead.data.documents import Documents
-from polyhead.data.masking import MaskedBlocks, Special
+from polyhead.data.masking import MaskedBlocks, Masking
 from polyhead.data.tokenizers import BEGINS, MASKS
 
 BEGIN, END, MASK = 90, 91, 92
 
 
-def blocks(count: int = 1000, **keys: Any) -> MaskedBlocks:
+def blocks(count: int = 1000, *, whole_words: bool = False, **keys: Any) -> MaskedBlocks:
     """Tokens 0 … 79 again and again; every fourth begins a word."""
-    special = Special(BEGIN, END, MASK, np.arange(80), np.arange(93) % 4 == 0)
+    begins_word = np.arange(93) % 4 == 0
+    masking = Masking(BEGIN, END, MASK, np.arange(80), begins_word, 0.15, whole_words)
     ids = (np.arange(count) % 80).astype(np.int32)
     values: dict[str, Any] = {
         "ids": ids,
         "starts": np.array([0]),
         "documents": Documents(["x"], ["file"]),
         "context": 42,
-        "special": special,
-        "rate": 0.15,
-        "whole_words": False,
+        "masking": masking,
         "seed": 1,
         "shifted": True,
     }

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import regex
 from pydantic import BeforeValidator, Field, model_validator
 
 from polyhead.data.tables import TableSource, read_rows
@@ -14,6 +15,7 @@ from polyhead.errors import DataError
 from polyhead.files import open_bytes, read_lines
 
 Cut = Literal["file", "paragraph", "line"]
+_SENTENCE_END = regex.compile(r"(?<=[.!?。！？…]['\"’”)\]]*)\s+")
 
 
 class TextSource(TableSource):
@@ -64,10 +66,21 @@ class Documents:
     def __len__(self) -> int:
         return len(self.texts)
 
+    def take(self, indices: Sequence[int]) -> Documents:
+        """These documents."""
+        texts, places = ([side[i] for i in indices] for side in (self.texts, self.places))
+        return Documents(texts, places, self.empty)
+
     @property
     def bytes(self) -> int:
         """UTF-8 bytes of all texts, and one for each document's end."""
         return sum(len(text.encode()) + 1 for text in self.texts)
+
+
+def sentences_of(text: str) -> list[str]:
+    """A document's sentences: its lines or, where all is one line, cut after `.`, `!` and `?`."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines if len(lines) > 1 else _SENTENCE_END.split(text.strip())
 
 
 def read_documents(sources: list[TextSource]) -> Documents:

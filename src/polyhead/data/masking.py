@@ -19,15 +19,20 @@ MASKED, RANDOM = 0.8, 0.1  # of the chosen tokens; the rest stays as it is
 
 @dataclass(frozen=True)
 class MaskedBatch:
-    """B blocks: inputs [B,T] with masks in them, which places were chosen, and what stood there.
+    """B rows: inputs [B,T] with masks in them, which places were chosen, and what stood there.
 
-    chosen [B,T] is bool; labels [N] are the tokens at the chosen places, row by row.
+    chosen [B,T] is bool; labels [N] are the tokens at the chosen places, row by row. Of pairs of
+    texts, positions [B,T] are -1 in padding, texts [B,T] are 1 in the second, and follows [B] says
+    whether the second text is what came after the first.
     """
 
     inputs: Tensor
     chosen: Tensor
     labels: Tensor
     indices: NDArray[np.int64]
+    positions: Tensor | None = None
+    texts: Tensor | None = None
+    follows: Tensor | None = None
 
     @property
     def tokens(self) -> int:
@@ -41,14 +46,48 @@ class MaskedBatch:
 
 
 @dataclass(frozen=True)
-class Special:
-    """The tokens a masked block is made with."""
+class Masking:
+    """How tokens are masked, and the special ones that stand around a text."""
 
     begin: int
     end: int
     mask: int
     ordinary: NDArray[np.int64]  # what a token may be replaced with
     begins_word: NDArray[np.bool_]  # [V]: whether a token begins a word
+    rate: float
+    whole_words: bool
+
+    def describe(self) -> str:
+        """What changes the masks, for a fingerprint."""
+        return f"{self.rate} {self.whole_words}"
+
+    def apply(
+        self, text: NDArray[np.int64], random: np.random.Generator
+    ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """(tokens [T] as the model sees them, which of them [T] it has to predict).
+
+        `rate` of them are chosen, at least one; whole words if asked. Of the chosen 80% become the
+        mask, 10% any token, 10% stay, so that no token can be trusted.
+        """
+        picked = self._pick(text, random)
+        fate = random.random(len(text))
+        others = random.choice(self.ordinary, len(text))
+        hidden = np.where(fate < MASKED, self.mask, text)
+        hidden = np.where((fate >= MASKED) & (fate < MASKED + RANDOM), others, hidden)
+        return np.where(picked, hidden, text), picked
+
+    def _pick(self, text: NDArray[np.int64], random: np.random.Generator) -> NDArray[np.bool_]:
+        wanted = max(1, round(self.rate * len(text)))
+        picked = np.zeros(len(text), bool)
+        if not self.whole_words:
+            picked[random.permutation(len(text))[:wanted]] = True
+            return picked
+        words = np.cumsum(self.begins_word[text])
+        for word in random.permutation(np.unique(words)).tolist():
+            picked |= words == word
+            if picked.sum() >= wanted:
+                break
+        return picked
 
 
 @dataclass(frozen=True)
@@ -62,11 +101,14 @@ class MaskedBlocks:
     starts: NDArray[np.int64]  # of each document in `ids`
     documents: Documents
     context: int
-    special: Special
-    rate: float
-    whole_words: bool
+    masking: Masking
     seed: int
     shifted: bool  # whether every epoch cuts elsewhere
+
+    @property
+    def size(self) -> int:
+        """Tokens of all documents."""
+        return len(self.ids)
 
     @property
     def length(self) -> int:
@@ -85,7 +127,7 @@ class MaskedBlocks:
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256 of the tokens and how they are masked."""
-        how = f"{self.context} {self.rate} {self.whole_words} {self.seed} {self.shifted} "
+        how = f"{self.context} {self.masking.describe()} {self.seed} {self.shifted} "
         return hashlib.sha256(how.encode() + self.ids.tobytes()).hexdigest()
 
     def offset(self, index: int) -> int:
@@ -110,47 +152,22 @@ class MaskedBlocks:
     def batch(self, indices: NDArray[np.int64]) -> MaskedBatch:
         """These blocks with their masks."""
         inputs = np.empty((len(indices), self.length + 2), np.int64)
-        inputs[:, 0], inputs[:, -1] = self.special.begin, self.special.end
+        inputs[:, 0], inputs[:, -1] = self.masking.begin, self.masking.end
         chosen = np.zeros(inputs.shape, bool)
         labels = []
         for row, index in enumerate(indices.tolist()):
             offset = self.offset(index)
             block = self.ids[offset : offset + self.length].astype(np.int64)
             random = np.random.default_rng([self.seed, index, 1])
-            picked = self._pick(block, random)
-            labels.append(block[picked])
-            inputs[row, 1:-1] = self._hide(block, picked, random)
+            inputs[row, 1:-1], picked = self.masking.apply(block, random)
             chosen[row, 1:-1] = picked
+            labels.append(block[picked])
         return MaskedBatch(
             torch.from_numpy(inputs),
             torch.from_numpy(chosen),
             torch.from_numpy(np.concatenate(labels)),
             indices,
         )
-
-    def _pick(self, block: NDArray[np.int64], random: np.random.Generator) -> NDArray[np.bool_]:
-        """Which tokens are to be predicted: `rate` of them, at least one; whole words if asked."""
-        wanted = max(1, round(self.rate * len(block)))
-        picked = np.zeros(len(block), bool)
-        if not self.whole_words:
-            picked[random.permutation(len(block))[:wanted]] = True
-            return picked
-        words = np.cumsum(self.special.begins_word[block])
-        for word in random.permutation(np.unique(words)).tolist():
-            picked |= words == word
-            if picked.sum() >= wanted:
-                break
-        return picked
-
-    def _hide(
-        self, block: NDArray[np.int64], picked: NDArray[np.bool_], random: np.random.Generator
-    ) -> NDArray[np.int64]:
-        """80% become the mask, 10% any token, 10% stay, so that no token can be trusted."""
-        fate = random.random(len(block))
-        others = random.choice(self.special.ordinary, len(block))
-        hidden = np.where(fate < MASKED, self.special.mask, block)
-        hidden = np.where((fate >= MASKED) & (fate < MASKED + RANDOM), others, hidden)
-        return np.where(picked, hidden, block)
 
     def plan(self, *, batch_tokens: int, epoch: int) -> Plan:
         """The batches of an epoch: all blocks, in random order."""

@@ -41,7 +41,7 @@ def translation_attention(
         "decoder": [w for name, w in heard.items() if name.endswith(".self")],
         "cross": [w for name, w in heard.items() if name.endswith(".cross")],
     }
-    maps = {kind: _stack(calls) for kind, calls in kinds.items() if calls}
+    maps = {kind: stack(calls) for kind, calls in kinds.items() if calls}
     if not maps:
         raise UsageError("this model has no attention to look at")
     note = "weights recomputed by the plain definition of attention"
@@ -64,7 +64,7 @@ def one_map(calls: list[Tensor]) -> Tensor:
     return calls[0] if len(calls) == 1 else torch.cat(calls, dim=2)
 
 
-def _stack(layers: list[list[Tensor]]) -> Weights:
+def stack(layers: list[list[Tensor]]) -> Weights:
     """One example's layers, each [1,H,Q,K], as [L,H,Q,K]."""
     return np.stack([one_map(calls)[0].float().numpy() for calls in layers])
 

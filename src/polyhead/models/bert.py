@@ -24,6 +24,8 @@ from polyhead.layers.embeddings import OutputHead, TokenEmbedding
 from polyhead.layers.positions import Positions
 
 TEXTS = 2  # kinds of token: of the first text, of the second
+Purpose = Literal["masked", "pretraining"]
+"""What its heads are for: masked tokens alone, or next sentences as well."""
 
 PRESETS: dict[str, dict[str, Any]] = {
     "char": {"d_model": 256, "num_layers": 4, "num_heads": 8, "d_ff": 1024, "max_length": 256},
@@ -80,10 +82,36 @@ class MaskedHead(nn.Module):
         return logits + self.bias
 
 
+class Pooler(nn.Module):
+    """A whole row as one vector: tanh(h_0 W + b) of its first token's hidden state."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.dense = nn.Linear(width, width)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """[B,T,E] -> [B,E]."""
+        return torch.tanh(self.dense(hidden[:, 0]))
+
+
+class NextSentenceHead(nn.Module):
+    """Logits of (another text, what follows) for the second of two texts."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.pooler = Pooler(width)
+        self.output = nn.Linear(width, 2)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """[B,T,E] -> [B,2]."""
+        logits: Tensor = self.output(self.pooler(hidden))
+        return logits
+
+
 class BERT(nn.Module):
     """Encoder over token ids [B,T]."""
 
-    def __init__(self, config: Config, *, vocab_size: int):
+    def __init__(self, config: Config, *, vocab_size: int, purpose: Purpose = "masked"):
         super().__init__()
         self.config = config
         width = config.d_model
@@ -106,6 +134,7 @@ class BERT(nn.Module):
             for i in range(config.num_layers)
         )
         self.head = MaskedHead(self.embedding.weight, config.norm_eps)
+        self.next_sentence = NextSentenceHead(width) if purpose == "pretraining" else None
         initialisation.normal(self)
 
     def forward(
@@ -129,15 +158,17 @@ class BERT(nn.Module):
         return x
 
 
-def build(config: Config, *, vocab_size: int) -> BERT:
+def build(config: Config, *, vocab_size: int, purpose: Purpose = "masked") -> BERT:
     """The model of a recipe."""
-    return BERT(config, vocab_size=vocab_size)
+    return BERT(config, vocab_size=vocab_size, purpose=purpose)
 
 
-def parameter_count(config: Config, *, vocab_size: int) -> int:
+def parameter_count(config: Config, *, vocab_size: int, purpose: Purpose = "masked") -> int:
     """Parameters by formula: a second derivation of what is built."""
     d = config.d_model
-    return encoder_parameter_count(config, vocab_size=vocab_size) + d * d + 3 * d + vocab_size
+    masked = d * d + 3 * d + vocab_size
+    next_sentence = d * d + d + 2 * d + 2 if purpose == "pretraining" else 0
+    return encoder_parameter_count(config, vocab_size=vocab_size) + masked + next_sentence
 
 
 def encoder_parameter_count(config: Config, *, vocab_size: int) -> int:

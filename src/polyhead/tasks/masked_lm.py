@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -17,13 +17,15 @@ from torch import Tensor, nn
 from polyhead.config import DataSection, Recipe
 from polyhead.data import tokenizers
 from polyhead.data.batching import Plan
-from polyhead.data.documents import Documents, TextSources, read_documents
-from polyhead.data.masking import MaskedBatch, MaskedBlocks, Special
+from polyhead.data.documents import Documents, TextSources, read_documents, sentences_of
+from polyhead.data.masking import MaskedBatch, MaskedBlocks, Masking
+from polyhead.data.sentence_pairs import SentencePairs
 from polyhead.data.tokenizers import BEGINS, MASKS, Tokenizer
 from polyhead.errors import DataError, RecipeError, UsageError
 from polyhead.tasks.shared.protocol import Say
 
 EVALUATED_TOGETHER = 32  # blocks
+Corpus = MaskedBlocks | SentencePairs
 
 
 class Data(DataSection):
@@ -41,6 +43,11 @@ class Data(DataSection):
     )
     mask_rate: float = Field(0.15, gt=0, lt=1, description="share of the tokens to be predicted")
     whole_words: bool = Field(False, description="choose words, and all tokens of each")
+    next_sentence: bool = Field(
+        False,
+        description="rows are pairs of texts, and the model also tells whether the second follows "
+        "the first; sentences are a document's lines, or cut where it has one line",
+    )
 
 
 @dataclass
@@ -50,6 +57,7 @@ class MaskedLanguageModeling:
     recipe: Recipe
     tokenizer: Tokenizer
     unit: str = "blocks"
+    judged: dict[str, float] = field(default_factory=dict)  # what `nll` last found, for `validate`
 
     @property
     def data(self) -> Data:
@@ -94,7 +102,8 @@ class MaskedLanguageModeling:
 
     def sizes(self) -> dict[str, Any]:
         """What a model must know to be built."""
-        return {"vocab_size": self.tokenizer.size}
+        purpose = "pretraining" if self.data.next_sentence else "masked"
+        return {"vocab_size": self.tokenizer.size, "purpose": purpose}
 
     def vocabulary(self, weight: str) -> tuple[str, Tokenizer]:
         """(name, tokenizer) of the only vocabulary."""
@@ -102,9 +111,19 @@ class MaskedLanguageModeling:
 
     # --- data
 
-    def encode(self, documents: Documents, *, shifted: bool) -> MaskedBlocks:
-        """Documents as blocks of tokens, an end token between two documents."""
-        tokenizer = self.tokenizer
+    def encode(self, documents: Documents, *, shifted: bool) -> Corpus:
+        """Documents as blocks of tokens, an end token between two of them; or as pairs of texts."""
+        tokenizer, context, seed = self.tokenizer, self.data.context, self.recipe.seed
+        if self.data.next_sentence:
+            cut = (tokenizer.encode_all(sentences_of(text)) for text in documents.texts)
+            rows = [[sentence for sentence in sentences if sentence] for sentences in cut]
+            kept = [i for i, sentences in enumerate(rows) if sentences]
+            if not kept:
+                raise DataError(f"{documents.places[0]}: the text has no tokens")
+            return SentencePairs.of(
+                documents.take(kept), [rows[i] for i in kept], context=context,
+                masking=self.masking(), seed=seed, pad=tokenizer.pad_id,
+            )  # fmt: skip
         ids = [
             np.append(tokenizer.encode_long(text), np.int32(tokenizer.end_id))
             for text in documents.texts
@@ -112,33 +131,41 @@ class MaskedLanguageModeling:
         ids[-1] = ids[-1][:-1]  # a block has an end of its own
         if not sum(map(len, ids)):
             raise DataError(f"{documents.places[0]}: the text has no tokens")
-        names = {tokenizer.end_id, tokenizer.pad_id, *tokenizer.never}
-        special = Special(
-            begin=tokenizer.begin_id,
-            end=tokenizer.end_id,
-            mask=tokenizer.mask_id,
-            ordinary=np.setdiff1d(np.arange(tokenizer.size), sorted(names)),
-            begins_word=tokenizer.begins_word(),
-        )
         return MaskedBlocks(
             ids=np.concatenate(ids),
             starts=np.cumsum([0, *map(len, ids[:-1])]),
             documents=documents,
-            context=self.data.context,
-            special=special,
-            rate=self.data.mask_rate,
-            whole_words=self.data.whole_words,
-            seed=self.recipe.seed,
+            context=context,
+            masking=self.masking(),
+            seed=seed,
             shifted=shifted,
         )
 
-    def training_corpus(self, read: Documents, say: Say) -> MaskedBlocks:
-        """The blocks to train on."""
-        blocks = self.encode(read, shifted=True)
-        say(f"{len(blocks.ids):,} tokens in {len(blocks):,} blocks of {blocks.length + 2}")
-        return blocks
+    def masking(self) -> Masking:
+        """How tokens are masked."""
+        tokenizer = self.tokenizer
+        special = {tokenizer.end_id, tokenizer.pad_id, *tokenizer.never}
+        return Masking(
+            begin=tokenizer.begin_id,
+            end=tokenizer.end_id,
+            mask=tokenizer.mask_id,
+            ordinary=np.setdiff1d(np.arange(tokenizer.size), sorted(special)),
+            begins_word=tokenizer.begins_word(),
+            rate=self.data.mask_rate,
+            whole_words=self.data.whole_words,
+        )
 
-    def read(self, split: str, say: Say) -> MaskedBlocks:
+    def training_corpus(self, read: Documents, say: Say) -> Corpus:
+        """The rows to train on."""
+        corpus = self.encode(read, shifted=True)
+        if isinstance(corpus, MaskedBlocks):
+            say(f"{len(corpus.ids):,} tokens in {len(corpus):,} blocks of {corpus.length + 2}")
+            return corpus
+        alone = f"; {corpus.texts_alone:,} documents of one sentence" if corpus.texts_alone else ""
+        say(f"{len(corpus.sentences):,} sentences in {len(corpus):,} spans{alone}")
+        return corpus
+
+    def read(self, split: str, say: Say) -> Corpus:
         """The valid or test split; raises DataError where the recipe names none."""
         if split not in ("valid", "test"):
             raise UsageError(f"split {split!r} is not one of valid, test")
@@ -147,50 +174,65 @@ class MaskedLanguageModeling:
             raise DataError(f"the recipe names no {split} data (data.{split})")
         return self.encode(read_documents(sources), shifted=False)
 
-    def plan(self, corpus: MaskedBlocks, epoch: int) -> Plan:
+    def plan(self, corpus: Corpus, epoch: int) -> Plan:
         """The batches of an epoch."""
         return corpus.plan(batch_tokens=self.recipe.training.tokens_together, epoch=epoch)
 
     # --- training and judging
 
     def loss(self, model: nn.Module, batch: MaskedBatch, smoothing: float) -> tuple[Tensor, Tensor]:
-        """(sum of the smoothed loss, sum of the plain NLL) over the chosen tokens alone."""
-        logits = model.head(model(batch.inputs)[batch.chosen]).float()  # type: ignore[operator]
-        nll = F.cross_entropy(logits, batch.labels, reduction="sum")
-        if not smoothing:
-            return nll, nll.detach()
-        loss = F.cross_entropy(logits, batch.labels, reduction="sum", label_smoothing=smoothing)
+        """(sum of the loss, sum of the plain NLL) over the chosen tokens alone.
+
+        Whether the second text follows the first weighs as much as all masks of a full row.
+        """
+        hidden = model(batch.inputs, batch.positions, batch.texts)
+        logits = model.head(hidden[batch.chosen]).float()  # type: ignore[operator]
+        nll = loss = F.cross_entropy(logits, batch.labels, reduction="sum")
+        if smoothing:
+            loss = F.cross_entropy(logits, batch.labels, reduction="sum", label_smoothing=smoothing)
+        if batch.follows is not None:
+            guess = model.next_sentence(hidden).float()  # type: ignore[operator]
+            weight = self.data.mask_rate * self.data.context
+            loss = loss + weight * F.cross_entropy(guess, batch.follows, reduction="sum")
         return loss, nll.detach()
 
     @torch.inference_mode()
-    def judge(self, model: nn.Module, corpus: MaskedBlocks) -> dict[str, float]:
+    def judge(self, model: nn.Module, corpus: Corpus) -> dict[str, float]:
         """nll, perplexity and accuracy where the mask stands: masks that are the same every time.
 
-        Chosen tokens that stay, or become another token, are not counted: some can be read off.
+        Chosen tokens that stay, or become another token, are not counted: some can be read off. Of
+        pairs also `next_sentence`, the share that was told rightly.
         """
-        total, hits, count = 0.0, 0, 0
+        total, hits, count, told = 0.0, 0, 0, 0
         for first in range(0, len(corpus), EVALUATED_TOGETHER):
             batch = corpus.batch(np.arange(first, min(first + EVALUATED_TOGETHER, len(corpus))))
-            masked = batch.inputs == corpus.special.mask
+            masked = batch.chosen & (batch.inputs == corpus.masking.mask)
             labels = batch.labels[masked[batch.chosen]]
-            logits = model.head(model(batch.inputs)[masked]).float()  # type: ignore[operator]
+            hidden = model(batch.inputs, batch.positions, batch.texts)
+            logits = model.head(hidden[masked]).float()  # type: ignore[operator]
             total += float(F.cross_entropy(logits, labels, reduction="sum"))
             hits += int((logits.argmax(dim=-1) == labels).sum())
             count += len(labels)
+            if batch.follows is not None:
+                guess = model.next_sentence(hidden).argmax(dim=-1)  # type: ignore[operator]
+                told += int((guess == batch.follows).sum())
         nll = total / max(1, count)
         perplexity = math.exp(min(nll, 700.0))
-        return {"nll": nll, "perplexity": perplexity, "accuracy": hits / max(1, count)}
+        found = {"nll": nll, "perplexity": perplexity, "accuracy": hits / max(1, count)}
+        return found | ({"next_sentence": told / len(corpus)} if self.data.next_sentence else {})
 
-    def nll(self, model: nn.Module, corpus: MaskedBlocks) -> float:
+    def nll(self, model: nn.Module, corpus: Corpus) -> float:
         """Nats per masked token of a split."""
-        return self.judge(model, corpus)["nll"]
+        self.judged = self.judge(model, corpus)
+        return self.judged["nll"]
 
-    def validate(self, model: nn.Module, corpus: MaskedBlocks, nll: float) -> dict[str, float]:
-        """Nothing else is computed at a validation."""
-        return {}
+    def validate(self, model: nn.Module, corpus: Corpus, nll: float) -> dict[str, float]:
+        """Accuracies."""
+        found = self.judged if self.judged.get("nll") == nll else self.judge(model, corpus)
+        return {name: v for name, v in found.items() if name not in ("nll", "perplexity")}
 
-    def hardest(self, corpus: MaskedBlocks) -> tuple[MaskedBlocks, float]:
-        """The beginning of a stream that is computed together, and how many of it there are."""
+    def hardest(self, corpus: Corpus) -> tuple[Corpus, float]:
+        """The beginning of a corpus that is computed together, and how many of it there are."""
         part = corpus.first(EVALUATED_TOGETHER)
         return part, len(corpus) / len(part)
 
@@ -208,8 +250,8 @@ class MaskedLanguageModeling:
             for some, some_p in zip(ids, values, strict=True)
         ]
 
-    def sample(self, model: nn.Module, corpus: MaskedBlocks, index: int) -> str:
-        """A block with its masks, and what the model puts there."""
+    def sample(self, model: nn.Module, corpus: Corpus, index: int) -> str:
+        """A row with its masks, and what the model puts there."""
         block = corpus.batch(np.array([index % len(corpus)])).inputs[0, 1:-1].tolist()
         filled = iter(self.fill(model, block, 1))
         mask = self.tokenizer.mask_id
@@ -221,11 +263,11 @@ class MaskedLanguageModeling:
         labels = (i if isinstance(i, str) else self.tokenizer.labels([i])[0] for i in ids)
         return "".join(labels).replace("▁", " ")
 
-    def describe(self, corpus: MaskedBlocks) -> dict[str, Any]:
+    def describe(self, corpus: Corpus) -> dict[str, Any]:
         """Numbers about a corpus, for the model card."""
         return {
             "documents": len(corpus.documents),
-            "tokens": len(corpus.ids),
+            "tokens": corpus.size,
             "fingerprint": corpus.fingerprint,
         }
 

@@ -8,16 +8,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import torch
 from torch import nn
 
 from polyhead.data.tokenizers import Explanation
 from polyhead.decoding.generate import Hear, Settings, before_stop, generate_ids
 from polyhead.decoding.sampling import Sampler
 from polyhead.errors import RunError, UsageError
+from polyhead.inspection.maps import AttentionMaps
+from polyhead.inspection.text import text_attention
 from polyhead.runs.card import write_card
 from polyhead.runs.folder import Run
 from polyhead.tasks.language_modeling import Task
-from polyhead.use.shared import check_texts, no_such_method, refuse
+from polyhead.use.shared import check_one_text, check_texts, no_such_method, refuse
 
 SAMPLING = ("temperature", "top_k", "top_p", "min_p", "seed")
 OPTIONS = (
@@ -222,6 +225,16 @@ class LanguageModel:
             except RunError as error:  # a folder one may only read
                 say(f"the scores were not written into the run: {error}")
         return report
+
+    def attention(self, text: str, target: str | None = None) -> AttentionMaps:
+        """Every attention weight while a text is read: each token looks at those up to itself."""
+        check_one_text(text, target)
+        (ids,) = self._rows([text])
+        return text_attention(
+            lambda: self.model(torch.tensor([ids])),
+            self.task.tokenizer.labels(ids),
+            title=self.run.recipe.name,
+        )
 
     def explain(self, text: str) -> Explanation:
         """How the tokenizer cuts a text."""

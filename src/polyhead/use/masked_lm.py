@@ -17,10 +17,12 @@ from polyhead.data.batching import by_length
 from polyhead.data.examples import Ragged
 from polyhead.data.tokenizers import MASKS, Explanation
 from polyhead.errors import RunError, UsageError
+from polyhead.inspection.maps import AttentionMaps
+from polyhead.inspection.text import text_attention
 from polyhead.runs.card import write_card
 from polyhead.runs.folder import Run
 from polyhead.tasks.masked_lm import Task
-from polyhead.use.shared import check_texts, no_such_method, refuse
+from polyhead.use.shared import check_one_text, check_texts, no_such_method, refuse
 
 _MASK = regex.compile("|".join(map(regex.escape, MASKS)))
 
@@ -41,17 +43,10 @@ class MaskedLanguageModel:
         """
         if top < 1:
             raise UsageError(f"top {top} is not at least 1")
-        tokenizer = self.task.tokenizer
-        first, *others = _MASK.split(text)
-        if not others:
+        if not _MASK.search(text):
             raise UsageError(f"there is no [MASK] in {text!r}: write it where a word is missing")
-        joined = self.run.recipe.tokenizer.kind == "bpe"  # whose pieces begin with their space
-        row = tokenizer.encode(first.rstrip(" ") if joined else first)
-        for number, part in enumerate(others, start=1):
-            last = number == len(others)
-            row += [tokenizer.mask_id]
-            row += tokenizer.encode(part.rstrip(" ") if joined and not last else part)
-        self._check_length(text, len(row))
+        tokenizer = self.task.tokenizer
+        row = self._row(text)
         return [
             [
                 {
@@ -62,6 +57,19 @@ class MaskedLanguageModel:
             ]
             for found in self.task.fill(self.model, row, top)
         ]
+
+    def _row(self, text: str) -> list[int]:
+        """Token ids of a text in which [MASK] is the mask."""
+        tokenizer = self.task.tokenizer
+        parts = _MASK.split(text)
+        # byte-level pieces begin with the space before them: none is left in front of a mask
+        joined = self.run.recipe.tokenizer.kind == "bpe"
+        row = []
+        for part in parts[:-1]:
+            row += [*tokenizer.encode(part.rstrip(" ") if joined else part), tokenizer.mask_id]
+        row += tokenizer.encode(parts[-1])
+        self._check_length(text, len(row))
+        return row
 
     def _check_length(self, text: str, tokens: int) -> None:
         if tokens + 2 > self.task.data.context:
@@ -116,7 +124,7 @@ class MaskedLanguageModel:
             "examples": len(corpus),
             "metrics": metrics,
             "seconds": round(seconds, 3),
-            "tokens_per_second": round(len(corpus.ids) / seconds, 1),
+            "tokens_per_second": round(corpus.size / seconds, 1),
         }
         if split == "test":
             try:
@@ -124,6 +132,17 @@ class MaskedLanguageModel:
             except RunError as error:  # a folder one may only read
                 say(f"the scores were not written into the run: {error}")
         return report
+
+    def attention(self, text: str, target: str | None = None) -> AttentionMaps:
+        """Every attention weight while a text is read; [MASK] may stand in it."""
+        check_one_text(text, target)
+        row = self._row(text)
+        ids = [self.task.tokenizer.begin_id, *row, self.task.tokenizer.end_id]
+        return text_attention(
+            lambda: self.model(torch.tensor([ids])),
+            self.task.tokenizer.labels(ids),
+            title=self.run.recipe.name,
+        )
 
     def explain(self, text: str) -> Explanation:
         """How the tokenizer cuts a text."""

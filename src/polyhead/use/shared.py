@@ -10,8 +10,8 @@ from polyhead.runs.folder import Run
 
 METHODS = {
     "translation": ("translate", "alternatives", "score", "evaluate", "align", "attention"),
-    "language_modeling": ("generate", "evaluate"),
-    "masked_lm": ("fill", "embed", "evaluate"),
+    "language_modeling": ("generate", "evaluate", "attention"),
+    "masked_lm": ("fill", "embed", "evaluate", "attention"),
 }
 HIDDEN = ("options", "search", "score_tokens", "draw_positions", "classify")
 """Further names that code for another task may ask for."""
@@ -35,6 +35,14 @@ def check_texts(texts: Sequence[str], what: str = "texts") -> None:
     for place, text in enumerate(texts):
         if not isinstance(text, str):
             raise UsageError(f"text {place} is {text!r}; every text must be a string")
+
+
+def check_one_text(text: str, target: str | None) -> None:
+    """Raise UsageError unless there is one text to look at, and no translation of it."""
+    if target is not None:
+        raise UsageError("--target is the translation to look at; this run does not translate")
+    if not text.strip():
+        raise UsageError("there is no text to look at")
 
 
 def refuse(run: Run, options: dict[str, Any], known: Collection[str]) -> None:

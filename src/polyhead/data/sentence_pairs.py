@@ -1,0 +1,188 @@
+"""Pairs of texts, half of them torn from two documents (Devlin et al. 2019, 3.1, task 2)."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from polyhead.attention.masks import positions_of
+from polyhead.data.batching import Plan
+from polyhead.data.documents import Documents
+from polyhead.data.examples import Ragged
+from polyhead.data.masking import MaskedBatch, Masking
+from polyhead.errors import DataError
+
+SPECIAL = 3  # tokens around and between two texts
+Row = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class SentencePairs:
+    """Rows `<s> A </s> B </s>`; index e N + i is span i of N in epoch e, so its masks are new.
+
+    A span is some sentences of one document. A is the first of them, up to a cut drawn at random;
+    B is the rest, or, as often, as much of another document.
+    """
+
+    sentences: Ragged  # of all documents
+    begins: Row  # [D+1]: where each document's sentences begin
+    spans: Row  # [N,3]: document, first sentence, the one after the last
+    documents: Documents
+    context: int
+    masking: Masking
+    seed: int
+    pad: int
+
+    @classmethod
+    def of(
+        cls, documents: Documents, rows: Sequence[Sequence[Sequence[int]]], *, context: int,
+        masking: Masking, seed: int, pad: int,
+    ) -> SentencePairs:  # fmt: skip
+        """Pairs of documents given as sentences of token ids.
+
+        Raises DataError where there are not two documents, or none has two sentences.
+        """
+        flat = Ragged([sentence for document in rows for sentence in document])
+        begins = np.cumsum([0, *map(len, rows)])
+        spans = [
+            (number, *span)
+            for number in range(len(rows))
+            for span in _spans(flat.lengths, int(begins[number]), int(begins[number + 1]), context)
+        ]
+        if len(rows) < 2 or not spans:
+            raise DataError(
+                f"{documents.places[0]}: data.next_sentence needs two documents or more, one of "
+                f"them with two sentences; found {len(rows):,} documents, {len(spans):,} places "
+                "where one sentence follows another. Blank lines stand between documents with "
+                "`documents: paragraph`; a line is a sentence, or the only line of a document is "
+                "cut where sentences end"
+            )
+        return cls(flat, begins, np.array(spans), documents, context, masking, seed, pad)
+
+    def __len__(self) -> int:
+        return len(self.spans)
+
+    @property
+    def size(self) -> int:
+        """Tokens of all documents."""
+        return len(self.sentences.values)
+
+    @property
+    def texts_alone(self) -> int:
+        """Documents of one sentence, which are only ever the wrong continuation of others."""
+        return len(self.documents) - len(np.unique(self.spans[:, 0]))
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of the sentences and how they are paired and masked."""
+        how = f"pairs {self.context} {self.masking.describe()} {self.seed} "
+        parts = (self.sentences.values, self.sentences.lengths, self.begins)
+        return hashlib.sha256(how.encode() + b"".join(p.tobytes() for p in parts)).hexdigest()
+
+    def first(self, count: int) -> SentencePairs:
+        """At most so many of the spans."""
+        return replace(self, spans=self.spans[:count])
+
+    def where(self, index: int) -> str:
+        """The document, and the sentence of it, where a pair begins."""
+        document, start, _ = self.spans[index % len(self)].tolist()
+        place = start - int(self.begins[document]) + 1
+        return f"{self.documents.places[document]}, sentence {place}"
+
+    def slots(self, indices: Row) -> int:
+        """Tokens that a model computes for these pairs, at most."""
+        return len(indices) * self.context
+
+    def pair(self, index: int, random: np.random.Generator) -> tuple[Row, Row, bool]:
+        """(A, B, whether B follows A in its document), cut to what the context holds."""
+        document, start, end = self.spans[index % len(self)].tolist()
+        cut = int(random.integers(start + 1, end))
+        follows = bool(random.random() < 0.5)
+        a = self._tokens(start, cut)
+        if follows:
+            b = self._tokens(cut, end)
+        else:
+            other = int(random.integers(len(self.begins) - 2))
+            other += other >= document  # any document but this one
+            begin, stop = self.begins[other : other + 2].tolist()
+            b = self._tokens(int(random.integers(begin, stop)), stop)
+            b = b[: max(1, self.context - SPECIAL - len(a))]
+        return *_cut(a, b, self.context - SPECIAL, random), follows
+
+    def _tokens(self, start: int, end: int) -> Row:
+        places = self.sentences.starts
+        return self.sentences.values[places[start] : places[end]].astype(np.int64)
+
+    def batch(self, indices: Row) -> MaskedBatch:
+        """These pairs with their masks, padded to the longest."""
+        made = [self._row(int(index)) for index in indices]
+        lengths = torch.tensor([len(row[0]) for row in made])
+        inputs, chosen, texts = (
+            torch.nn.utils.rnn.pad_sequence(
+                [torch.from_numpy(row[part]) for row in made], True, self.pad if not part else 0
+            )
+            for part in range(3)
+        )
+        return MaskedBatch(
+            inputs,
+            chosen,
+            torch.from_numpy(np.concatenate([row[3] for row in made])),
+            indices,
+            positions_of(lengths, inputs.shape[1]),
+            texts,
+            torch.tensor([row[4] for row in made]).long(),
+        )
+
+    def _row(self, index: int) -> tuple[Row, NDArray[np.bool_], Row, Row, bool]:
+        """(tokens with masks, which were chosen, 0 or 1 by text, what stood there, follows)."""
+        random = np.random.default_rng([self.seed, index, 1])
+        a, b, follows = self.pair(index, random)
+        both = np.concatenate([a, b])
+        hidden, picked = self.masking.apply(both, random)
+        around = (0, len(a), len(both))  # a special token stands before each of these places
+        special = [self.masking.begin, self.masking.end, self.masking.end]
+        texts = np.repeat([0, 1], [len(a) + 2, len(b) + 1])
+        return (
+            np.insert(hidden, around, special),
+            np.insert(picked, around, False),
+            texts,
+            both[picked],
+            follows,
+        )
+
+    def plan(self, *, batch_tokens: int, epoch: int) -> Plan:
+        """The batches of an epoch: all spans, in random order."""
+        order = np.random.default_rng([self.seed, epoch, 2]).permutation(len(self))
+        indices = epoch * len(self) + order
+        rows = max(1, batch_tokens // self.context)
+        return [indices[i : i + rows] for i in range(0, len(indices), rows)]
+
+
+def _spans(lengths: Row, start: int, end: int, context: int) -> list[tuple[int, int]]:
+    """Runs of two or more sentences that fill the context; the last may begin in the one before."""
+    spans = []
+    while start < end - 1:
+        stop, total = start + 2, int(lengths[start : start + 2].sum())
+        while stop < end and total + int(lengths[stop]) <= context - SPECIAL:
+            total += int(lengths[stop])
+            stop += 1
+        spans.append((start, stop))
+        start = stop - 1 if stop == end - 1 else stop
+    return spans
+
+
+def _cut(a: Row, b: Row, room: int, random: np.random.Generator) -> tuple[Row, Row]:
+    """Take tokens from the longer text, at either end, until both fit."""
+    while len(a) + len(b) > room:
+        front = random.random() < 0.5
+        if len(a) > len(b):
+            a = a[1:] if front else a[:-1]
+        else:
+            b = b[1:] if front else b[:-1]
+    return a, b
