@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from polyhead.attention.evaluations import attend
 from polyhead.attention.masks import Allowed
+from polyhead.attention.packing import Packing
 from polyhead.attention.state import KeyValueCache, Memory
 
 
@@ -50,22 +51,28 @@ class SelfAttention(nn.Module):
         self.output = fused_projection(d_model, 1)
 
     def forward(
-        self, x: Tensor, allowed: Allowed, cache: KeyValueCache | None = None
+        self,
+        x: Tensor,
+        allowed: Allowed,
+        cache: KeyValueCache | None = None,
+        packing: Packing | None = None,
     ) -> tuple[Tensor, KeyValueCache | None]:
         """x [B*n,T,E], allowed over n*T queries, (cached + n*T) keys -> ([B*n,T,E], longer cache).
 
-        Without a cache n is 1.
+        Without a cache n is 1. With a packing x is [N,E], and so is the result.
         """
         rows = x if cache is None else x.view(len(cache.keys), -1, x.shape[-1])
-        q, k, v = (split_heads(part, self.num_heads) for part in self._project(rows))
+        projected = self.query_key_value(rows)
+        if packing is not None:
+            projected = packing.spread(projected)
+        q, k, v = (split_heads(part, self.num_heads) for part in projected.chunk(3, dim=-1))
         if cache is not None:
             cache = cache.append(k, v)
             k, v = cache.filled()
         values = attend(q, k, v, allowed, scale=self.scale, name=self.name)
-        return self.output(join_heads(values).view(x.shape)), cache
-
-    def _project(self, x: Tensor) -> tuple[Tensor, ...]:
-        return self.query_key_value(x).chunk(3, dim=-1)
+        joined = join_heads(values)
+        joined = joined.view(x.shape) if packing is None else packing.pack(joined)
+        return self.output(joined), cache
 
     def empty_cache(self, rows: int, like: Tensor) -> KeyValueCache:
         return KeyValueCache.empty(rows, self.num_heads, self.head_width, like)
@@ -87,9 +94,12 @@ class CrossAttention(nn.Module):
         self.key_value = fused_projection(d_model, 2)
         self.output = fused_projection(d_model, 1)
 
-    def remember(self, memory: Tensor) -> Memory:
-        """Project a memory [B,K,E] into keys and values."""
-        k, v = (split_heads(p, self.num_heads) for p in self.key_value(memory).chunk(2, dim=-1))
+    def remember(self, memory: Tensor, packing: Packing | None = None) -> Memory:
+        """Project a memory [B,K,E], or packed [N,E], into keys and values."""
+        projected = self.key_value(memory)
+        if packing is not None:
+            projected = packing.spread(projected)
+        k, v = (split_heads(part, self.num_heads) for part in projected.chunk(2, dim=-1))
         return Memory(k, v)
 
     def forward(self, x: Tensor, memory: Memory, allowed: Allowed) -> Tensor:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from polyhead.attention.masks import Allowed
 from polyhead.attention.multihead import CrossAttention, SelfAttention
+from polyhead.attention.packing import Packing
 from polyhead.attention.state import KeyValueCache, Memory
 from polyhead.layers.dropout import Dropout
 from polyhead.layers.feedforward import Activation, FeedForward
@@ -56,9 +57,9 @@ class EncoderBlock(nn.Module):
         self.feedforward = FeedForward(d_model, d_ff, activation)
         self.feedforward_residual = Residual(d_model, dropout, norm, norm_eps)
 
-    def forward(self, x: Tensor, allowed: Allowed) -> Tensor:
-        """x [B,T,E] -> [B,T,E]."""
-        x = self.attention_residual(x, lambda y: self.attention(y, allowed)[0])
+    def forward(self, x: Tensor, allowed: Allowed, packing: Packing | None = None) -> Tensor:
+        """x [B,T,E] -> [B,T,E], or packed [N,E] -> [N,E]."""
+        x = self.attention_residual(x, lambda y: self.attention(y, allowed, packing=packing)[0])
         return self.feedforward_residual(x, self.feedforward)
 
     def step(
@@ -106,15 +107,11 @@ class DecoderBlock(nn.Module):
         self,
         x: Tensor,
         allowed: Allowed,
-        memory: Memory | Tensor,
+        memory: Memory,
         memory_allowed: Allowed,
         cache: KeyValueCache | None = None,
     ) -> tuple[Tensor, KeyValueCache | None]:
-        """x [B,T,E] and this layer's memory and cache -> ([B,T,E], longer cache).
-
-        The memory is this layer's own, or the encoder's output [B,S,E], of which it is made.
-        """
-        own = self.cross.remember(memory) if isinstance(memory, Tensor) else memory
+        """x [B,T,E] and this layer's memory and cache -> ([B,T,E], longer cache)."""
 
         def attend(y: Tensor) -> Tensor:
             nonlocal cache
@@ -122,5 +119,5 @@ class DecoderBlock(nn.Module):
             return values
 
         x = self.attention_residual(x, attend)
-        x = self.cross_residual(x, lambda y: self.cross(y, own, memory_allowed))
+        x = self.cross_residual(x, lambda y: self.cross(y, memory, memory_allowed))
         return self.feedforward_residual(x, self.feedforward), cache

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from polyhead.attention import tap
 from polyhead.attention.masks import Allowed, Causal, by_width
+from polyhead.attention.packing import Packing
 from polyhead.attention.state import KeyValueCache, Memory, same_rows
 from polyhead.config import ModelSection
 from polyhead.layers.block import DecoderBlock, EncoderBlock, NormPlace
@@ -186,24 +187,27 @@ class Transformer(nn.Module, Quick):
         self.quick = False
         self.swift: Swift | None = None
 
-    def encode(self, source: Tensor, positions: Tensor) -> Tensor:
-        """source [B,S] -> memory [B,S,E]."""
+    def encode(self, source: Tensor, positions: Tensor, packing: Packing | None = None) -> Tensor:
+        """source [B,S] -> memory [B,S,E], or [N,E] where a packing is given."""
         allowed = Allowed.keys(positions)
         x = self.dropout(self.positions(self.source_embedding(source), positions))
+        if packing is not None:
+            x = packing.pack(x)
         for block in self.encoder:
-            x = block(x, allowed)
+            x = block(x, allowed, packing)
         return self.encoder_norm(x)
 
     def forward(
         self, source: Tensor, source_positions: Tensor, target: Tensor, target_positions: Tensor
     ) -> Tensor:
         """Teacher-forced: hidden states [B,T,E], which `head` turns into next tokens' logits."""
-        memory = self.encode(source, source_positions)
+        packing = Packing.of(source_positions)
+        memory = self.encode(source, source_positions, packing)
         memory_allowed = Allowed.keys(source_positions)
         allowed = Causal().prepare(target_positions, target_positions)
         x = self.dropout(self.positions(self.target_embedding(target), target_positions))
         for block in cast(Iterable[DecoderBlock], self.decoder):
-            x, _ = block(x, allowed, memory, memory_allowed)
+            x, _ = block(x, allowed, block.cross.remember(memory, packing), memory_allowed)
         return self.decoder_norm(x)
 
     def begin(self, source: Tensor, positions: Tensor) -> State:
