@@ -15,7 +15,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from polyhead import registry
-from polyhead.config import DataPath, Recipe, Section
+from polyhead.config import AtLeastOne, DataPath, Recipe, Section
 from polyhead.data.documents import TextSource
 from polyhead.data.pairs import PairSource
 
@@ -197,7 +197,7 @@ def _presets(presets: dict[str, dict[str, Any]]) -> Iterator[str]:
 def _type(field: FieldInfo) -> str:
     limits = {Ge: "≥", Gt: ">", Lt: "<", Le: "≤"}
     shown = [f"{limits[type(m)]} {_limit(m)}" for m in field.metadata if type(m) in limits]
-    shown += ["not empty" for m in field.metadata if isinstance(m, MinLen)]
+    shown += ["not empty" for m in field.metadata if isinstance(m, MinLen) or m is AtLeastOne]
     return ", ".join([_name(field.annotation), *shown])
 
 

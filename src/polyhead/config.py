@@ -50,6 +50,16 @@ DataPath = Annotated[str, AfterValidator(_resolve)]
 """A file path: relative to the recipe, `~` and `${VARIABLE}` expanded, absolute once read."""
 
 
+def _some(value: list[Any], info: ValidationInfo) -> list[Any]:
+    if not value and not (info.context or {}).get("imported"):
+        raise ValueError("at least one is needed")
+    return value
+
+
+AtLeastOne = AfterValidator(_some)
+"""A list that is not empty; that of a run which was not trained here may be."""
+
+
 class DataSection(Section):
     """The `data:` section of any task."""
 
@@ -196,11 +206,12 @@ def load_recipe(
     overrides: list[str] | None = None,
     *,
     folder: Path | None = None,
+    imported: bool = False,
 ) -> Recipe:
     """Read a recipe (a path, a shipped name or a mapping), apply `key=value` overrides, check it.
 
-    Relative paths start from `folder` (default: the recipe's own). Raises RecipeError with every
-    problem found.
+    Relative paths start from `folder` (default: the recipe's own). The recipe of a run that was
+    `imported` names no data. Raises RecipeError with every problem found.
     """
     if isinstance(source, Mapping):
         raw, home, where = deepcopy(dict(source)), Path(), "recipe"
@@ -209,7 +220,8 @@ def load_recipe(
         raw, home, where = _read_yaml(path), path.parent, str(path)
     for text in overrides or []:
         _override(raw, text)
-    return _check(raw, (folder or home).resolve(), where)
+    context = {"folder": (folder or home).resolve(), "imported": imported}
+    return _check(raw, context, where)
 
 
 def shipped_recipes() -> dict[str, Path]:
@@ -288,11 +300,10 @@ def _index(part: str, place: list[Any], key: str) -> int:
     raise UsageError(f"{key}: {part!r} is not a position in a list of {len(place)}")
 
 
-def _check(raw: dict[str, Any], folder: Path, where: str) -> Recipe:
+def _check(raw: dict[str, Any], context: dict[str, Any], where: str) -> Recipe:
     """Check each section by its own schema, so that every problem of every section is listed."""
     problems: list[str] = []
     raw = dict(raw)
-    context = {"folder": folder}
     for key, room, schema, chooser in (
         ("model", "models", "Config", lambda: _kind(raw.get("model"))),
         ("data", "tasks", "Data", lambda: raw.get("task")),

@@ -1,4 +1,4 @@
-"""The command that writes runs in other programs' formats."""
+"""The commands that write runs in other programs' formats, and take them in."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def export(
     run
         a run folder
     to
-        ctranslate2: a model for CTranslate2. huggingface: a MarianMTModel with its tokenizer, for
-        AutoModelForSeq2SeqLM and AutoTokenizer (post-norm, sinusoidal positions, one vocabulary)
+        ctranslate2: a model for CTranslate2. huggingface: a model for the Auto classes and its
+        tokenizer: Marian (post-norm, sinusoidal positions, one vocabulary), GPT-2 (pre-norm), BERT
     out
         the folder to write
     quantization
@@ -39,3 +39,22 @@ def export(
     what = "of a logit" if to == "huggingface" else "in nats a target token"
     print(made.path)
     print(f"largest difference {what}: {made.difference:.2g}, on {made.compared_on}")
+
+
+def import_(source: str, *, out: Path) -> None:
+    """Take GPT-2, BERT or Marian from a Hugging Face directory, or from the hub, into a run folder.
+
+    Parameters
+    ----------
+    source
+        a directory with config.json, safetensors and a tokenizer, or OWNER/NAME of the hub
+    out
+        the run folder to make
+    """
+    from polyhead import machine
+    from polyhead.export.huggingface_import import import_huggingface
+
+    machine.apply(machine.choose("fp32"))
+    made = import_huggingface(source, out)
+    print(made.path)
+    print(f"largest difference of a logit: {made.difference:.2g}, on {made.compared_on}")

@@ -43,9 +43,10 @@ for command, module, summary in (
     ("align", "use", "Which source word each target word comes from, as Pharaoh links."),
     ("inspect", "use", "Draw what a translation attends to, or the positions."),
     ("export", "export", "Write a run for CTranslate2 or Hugging Face, verified."),
+    ("import", "export", "Take GPT-2, BERT or Marian from a Hugging Face directory."),
     ("explain", "use", "Show how a text is cut into tokens."),
 ):
-    function = command.replace("-", "_")
+    function = {"import": "import_"}.get(command, command.replace("-", "_"))
     app.command(f"polyhead.cli.{module}:{function}", name=command, help=summary)
 
 

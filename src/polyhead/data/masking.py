@@ -22,8 +22,8 @@ class MaskedBatch:
     """B rows: inputs [B,T] with masks in them, which places were chosen, and what stood there.
 
     chosen [B,T] is bool; labels [N] are the tokens at the chosen places, row by row. Of pairs of
-    texts, positions [B,T] are -1 in padding, texts [B,T] are 1 in the second, and follows [B] says
-    whether the second text is what came after the first.
+    texts, positions [B,T] are -1 in padding, texts [B,T] are 1 in the second, and torn [B] is 0
+    where the second text is what came after the first, 1 where it is of another document.
     """
 
     inputs: Tensor
@@ -32,7 +32,7 @@ class MaskedBatch:
     indices: NDArray[np.int64]
     positions: Tensor | None = None
     texts: Tensor | None = None
-    follows: Tensor | None = None
+    torn: Tensor | None = None
 
     @property
     def tokens(self) -> int:

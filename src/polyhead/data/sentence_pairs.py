@@ -136,7 +136,7 @@ class SentencePairs:
             indices,
             positions_of(lengths, inputs.shape[1]),
             texts,
-            torch.tensor([row[4] for row in made]).long(),
+            torch.tensor([int(not row[4]) for row in made]),
         )
 
     def _row(self, index: int) -> tuple[Row, NDArray[np.bool_], Row, Row, bool]:

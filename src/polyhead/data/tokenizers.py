@@ -30,6 +30,7 @@ END_ID, UNKNOWN_ID = 0, 1
 # Ours, GPT-2's and BERT's names of special tokens
 ENDS, UNKNOWNS = ("</s>", "<|endoftext|>", "[SEP]"), ("<unk>", "[UNK]")
 BEGINS, MASKS = ("<s>", "[CLS]"), ("<mask>", "[MASK]")
+PADS = ("<pad>", "[PAD]")
 NEVER_WRITTEN = ("<s>", "<mask>", "<unk>", "<pad>", "[UNK]", "[PAD]", "[CLS]", "[MASK]")
 _LINES = regex.compile(r"(?<=\S\n)(?=\S)")  # byte-level BPE merges nothing across these
 
@@ -49,7 +50,7 @@ class Tokenizer:
     def __init__(self, inner: hf.Tokenizer):
         self.inner = inner
         self.size = inner.get_vocab_size()
-        self.pad_id = self.size - 1
+        self.pad_id = self._first(PADS, self.size - 1)
         self.end_id = self._first(ENDS, END_ID)
         self.unknown_id = self._first(UNKNOWNS, -1)
         self.begin_id, self.mask_id = self._first(BEGINS, -1), self._first(MASKS, -1)
@@ -126,7 +127,7 @@ class Tokenizer:
         unknown = [
             normal[start:end].strip()
             for i, (start, end) in zip(encoding.ids, encoding.offsets, strict=True)
-            if i == UNKNOWN_ID
+            if i == self.unknown_id
         ]
         return Explanation(self.labels(encoding.ids), list(encoding.ids), unknown)
 

@@ -6,23 +6,21 @@ cannot hold is refused with the reason. The files are written here; transformers
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import tokenizers as hf
 import torch
 from tokenizers.processors import TemplateProcessing
-from torch import Tensor, nn
 
 from polyhead.data.tokenizers import END_ID, UNKNOWN_ID, Tokenizer
 from polyhead.data.vocabularies import END, PAD, UNKNOWN
 from polyhead.decoding.translate import Options, translate_ids
 from polyhead.errors import MissingExtraError, PolyheadError, UsageError
 from polyhead.export.ctranslate2_model import as_transformer
+from polyhead.export.huggingface_names import contiguous, marian_tensors
 from polyhead.export.verify import Exported, Sentences, sentences_of
 from polyhead.files import new_folder, write_json, write_text
-from polyhead.layers.block import DecoderBlock, EncoderBlock
 from polyhead.models.transformer import Transformer
 from polyhead.runs.folder import Run, check_free, write_weights
 from polyhead.tasks.translation import Task
@@ -37,7 +35,7 @@ def export_huggingface(run: Run, out: Path) -> Exported:
     Raises UsageError where `out` exists or Marian cannot hold the model, PolyheadError where the
     loaded model or tokenizer does otherwise than the run.
     """
-    _library()
+    library()
     check_free(out)
     task = Task.load(run.recipe, run.path)
     model = as_transformer(run.load_model(task.sizes()))
@@ -47,17 +45,17 @@ def export_huggingface(run: Run, out: Path) -> Exported:
 
     def fill(folder: Path) -> None:
         nonlocal difference
-        write_weights(folder / "model.safetensors", marian_weights(model))
+        write_weights(folder / "model.safetensors", contiguous(marian_tensors(model)))
         write_json(folder / "config.json", _config(model, task.target_tokenizer))
         write_json(folder / "generation_config.json", _generation(run, task.target_tokenizer))
         _write_tokenizer(folder, task.target_tokenizer, model.config.max_length)
-        difference = _verify(folder, task, model, sentences)
+        difference = compare_translations(folder, task, model, sentences)
 
     new_folder(out, fill)
     return Exported(out, difference, sentences.origin)
 
 
-def _library() -> Any:
+def library() -> Any:
     try:
         import transformers
     except ModuleNotFoundError:
@@ -88,59 +86,6 @@ def _check_fits(task: Task, model: Transformer) -> None:
             f"Hugging Face's Marian cannot hold this model: {'; '.join(found)}. "
             "`--to ctranslate2` holds it."
         )
-
-
-@torch.no_grad()
-def marian_weights(model: Transformer) -> dict[str, Tensor]:
-    """The model's weights by the names of MarianMTModel."""
-    shared = model.target_embedding.weight
-    found = {
-        "model.shared.weight": shared.detach(),
-        "final_logits_bias": shared.new_zeros(1, len(shared)),
-    }
-    for side, blocks in (("encoder", model.encoder), ("decoder", model.decoder)):
-        for number, block in enumerate(cast("Iterable[EncoderBlock | DecoderBlock]", blocks)):
-            for name, part in _parts(block).items():
-                for kind, tensor in part.items():
-                    found[f"model.{side}.layers.{number}.{name}.{kind}"] = (
-                        tensor.detach().contiguous()
-                    )
-    return found
-
-
-def _parts(block: EncoderBlock | DecoderBlock) -> dict[str, dict[str, Tensor]]:
-    own = block.attention
-    parts = {
-        **_projections("self_attn", ("q", "k", "v"), own.query_key_value),
-        "self_attn.out_proj": _tensors(own.output),
-        "self_attn_layer_norm": _tensors(block.attention_residual.norm),
-        "fc1": _tensors(block.feedforward.inner),
-        "fc2": _tensors(block.feedforward.outer),
-        "final_layer_norm": _tensors(block.feedforward_residual.norm),
-    }
-    if isinstance(block, DecoderBlock):
-        cross = block.cross
-        parts |= {
-            "encoder_attn.q_proj": _tensors(cross.query),
-            **_projections("encoder_attn", ("k", "v"), cross.key_value),
-            "encoder_attn.out_proj": _tensors(cross.output),
-            "encoder_attn_layer_norm": _tensors(block.cross_residual.norm),
-        }
-    return parts
-
-
-def _projections(
-    name: str, letters: tuple[str, ...], fused: nn.Linear
-) -> dict[str, dict[str, Tensor]]:
-    pieces = zip(fused.weight.chunk(len(letters)), fused.bias.chunk(len(letters)), strict=True)
-    return {
-        f"{name}.{letter}_proj": {"weight": weight, "bias": bias}
-        for letter, (weight, bias) in zip(letters, pieces, strict=True)
-    }
-
-
-def _tensors(part: nn.Linear | nn.LayerNorm) -> dict[str, Tensor]:
-    return {"weight": part.weight, "bias": part.bias}
 
 
 def _config(model: Transformer, tokenizer: Tokenizer) -> dict[str, Any]:
@@ -213,11 +158,19 @@ def _write_tokenizer(folder: Path, tokenizer: Tokenizer, longest: int) -> None:
 
 
 @torch.no_grad()
-def _verify(folder: Path, task: Task, model: Transformer, sentences: Sentences) -> float:
-    """Load the folder as its users will; raises PolyheadError where it does otherwise than ours."""
-    library = _library()
-    theirs = library.AutoModelForSeq2SeqLM.from_pretrained(folder, local_files_only=True).eval()
-    cutter = library.AutoTokenizer.from_pretrained(folder, local_files_only=True)
+def compare_translations(
+    folder: Path, task: Task, model: Transformer, sentences: Sentences
+) -> float:
+    """The largest difference of a logit between a Marian folder and our model.
+
+    The folder is loaded as its users load it. Raises PolyheadError where it does otherwise than
+    ours: logits, greedy translations, what the tokenizer makes of texts.
+    """
+    transformers = library()
+    theirs = transformers.AutoModelForSeq2SeqLM.from_pretrained(
+        folder, local_files_only=True
+    ).eval()
+    cutter = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
     examples = sentences.corpus.examples
     batch = examples.batch(torch.arange(len(examples)).numpy())
     mask = (batch.source_positions >= 0).long()
@@ -251,7 +204,7 @@ def _verify(folder: Path, task: Task, model: Transformer, sentences: Sentences) 
         problems.append("the tokenizer writes texts otherwise")
     if problems:
         raise PolyheadError(
-            f"the exported model does otherwise than the run on {sentences.origin}: "
+            f"the model does otherwise in transformers than here on {sentences.origin}: "
             f"{'; '.join(problems)}. Nothing was written; please report this with the recipe."
         )
     return difference

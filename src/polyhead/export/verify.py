@@ -62,6 +62,11 @@ def sentences_of(task: Task) -> Sentences:
         rows = [[side[i].tolist() for i in range(count)]
                 for side in (examples.sources, examples.targets)]  # fmt: skip
         return Sentences(_corpus(task, *rows), f"{count} pairs of the {split} data")
+    return random_sentences(task)
+
+
+def random_sentences(task: Task) -> Sentences:
+    """Pairs of random tokens, the same every time."""
     random = np.random.default_rng(1)
     sizes = (task.source_tokenizer.size, task.target_tokenizer.size)
     limit = min(24, getattr(task.recipe.model, "max_length", 24) - 1)

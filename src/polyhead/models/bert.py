@@ -95,7 +95,7 @@ class Pooler(nn.Module):
 
 
 class NextSentenceHead(nn.Module):
-    """Logits of (another text, what follows) for the second of two texts."""
+    """Logits of (what follows, another text) for the second of two texts, in BERT's own order."""
 
     def __init__(self, width: int):
         super().__init__()

@@ -22,13 +22,13 @@ def write_card(
     lines = [
         f"# {recipe.name}",
         "",
-        f"A `{info['model']}` for {recipe.task}, trained with Polyhead {info['polyhead_version']}.",
+        _about_making(info, recipe.task),
         "",
         "| | |",
         "|---|---|",
         f"| steps, epochs | {info['step']:,}, {info['epoch']} |",
         f"| stopped because of | {info['stopped_because']} |",
-        f"| weights | {info['weights']} (step {info.get('weights_step')}) |",
+        f"| weights | {info['weights']} (step {info.get('weights_step', info['step'])}) |",
         *(_about_machine(info["choices"]) if "choices" in info else []),
         *(_about_origin(info["finetuned_from"]) if "finetuned_from" in info else []),
         *(_about_data(data) if data else []),
@@ -42,6 +42,16 @@ def write_card(
         lines += _about_scores(scores, settings or {})
     lines += ["## Recipe", "", "```yaml", recipe.as_yaml().rstrip(), "```", ""]
     write_text(run.path / "README.md", "\n".join(lines))
+
+
+def _about_making(info: dict[str, Any], task: str) -> str:
+    version = f"Polyhead {info['polyhead_version']}"
+    if "imported_from" in info:
+        origin = info["imported_from"]
+        made = f"taken in from {origin['source']} ({origin['model_type']}) by {version}"
+    else:
+        made = f"trained with {version}"
+    return f"A `{info['model']}` for {task}, {made}."
 
 
 def _about_machine(choices: dict[str, Any]) -> list[str]:

@@ -56,7 +56,8 @@ class Run:
             )
         if not (path / "recipe.yaml").is_file():
             raise RunError(f"{path}/recipe.yaml is missing: the run folder is damaged")
-        return cls(path, config.load_recipe(path / "recipe.yaml"))
+        imported = "imported_from" in info
+        return cls(path, config.load_recipe(path / "recipe.yaml", imported=imported))
 
     @property
     def info(self) -> dict[str, Any]:

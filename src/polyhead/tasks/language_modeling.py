@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor, nn
 
-from polyhead.config import DataSection, Recipe
+from polyhead.config import AtLeastOne, DataSection, Recipe
 from polyhead.data import tokenizers
 from polyhead.data.batching import Plan
 from polyhead.data.documents import Documents, TextSources, read_documents
@@ -38,10 +38,12 @@ class Data(DataSection):
 
     training_defaults: ClassVar[dict[str, Any]] = {"label_smoothing": 0.0}
 
-    train: TextSources = Field(
-        min_length=1, description="files, or sources with more keys (see below)"
+    train: Annotated[TextSources, AtLeastOne] = Field(
+        description="files, or sources with more keys (see below)"
     )
-    valid: TextSources = Field(min_length=1, description="text to judge the model on as it learns")
+    valid: Annotated[TextSources, AtLeastOne] = Field(
+        description="text to judge the model on as it learns"
+    )
     test: TextSources = Field(default=[], description="text to score it on afterwards")
     context: int = Field(256, ge=2, description="tokens that are looked at together in training")
     stride: int | None = Field(

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from polyhead.config import DataSection, Recipe
+from polyhead.config import AtLeastOne, DataSection, Recipe
 from polyhead.data import tokenizers
 from polyhead.data.batching import Plan
 from polyhead.data.documents import Documents, TextSources, read_documents, sentences_of
@@ -33,10 +33,12 @@ class Data(DataSection):
 
     training_defaults: ClassVar[dict[str, Any]] = {"label_smoothing": 0.0}
 
-    train: TextSources = Field(
-        min_length=1, description="files, or sources with more keys (see below)"
+    train: Annotated[TextSources, AtLeastOne] = Field(
+        description="files, or sources with more keys (see below)"
     )
-    valid: TextSources = Field(min_length=1, description="text to judge the model on as it learns")
+    valid: Annotated[TextSources, AtLeastOne] = Field(
+        description="text to judge the model on as it learns"
+    )
     test: TextSources = Field(default=[], description="text to score it on afterwards")
     context: int = Field(
         128, ge=4, description="tokens of a block, the one before and the one after included"
@@ -190,10 +192,10 @@ class MaskedLanguageModeling:
         nll = loss = F.cross_entropy(logits, batch.labels, reduction="sum")
         if smoothing:
             loss = F.cross_entropy(logits, batch.labels, reduction="sum", label_smoothing=smoothing)
-        if batch.follows is not None:
+        if batch.torn is not None:
             guess = model.next_sentence(hidden).float()  # type: ignore[operator]
             weight = self.data.mask_rate * self.data.context
-            loss = loss + weight * F.cross_entropy(guess, batch.follows, reduction="sum")
+            loss = loss + weight * F.cross_entropy(guess, batch.torn, reduction="sum")
         return loss, nll.detach()
 
     @torch.inference_mode()
@@ -213,9 +215,9 @@ class MaskedLanguageModeling:
             total += float(F.cross_entropy(logits, labels, reduction="sum"))
             hits += int((logits.argmax(dim=-1) == labels).sum())
             count += len(labels)
-            if batch.follows is not None:
+            if batch.torn is not None:
                 guess = model.next_sentence(hidden).argmax(dim=-1)  # type: ignore[operator]
-                told += int((guess == batch.follows).sum())
+                told += int((guess == batch.torn).sum())
         nll = total / max(1, count)
         perplexity = math.exp(min(nll, 700.0))
         found = {"nll": nll, "perplexity": perplexity, "accuracy": hits / max(1, count)}

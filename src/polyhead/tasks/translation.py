@@ -17,7 +17,7 @@ from pydantic import BeforeValidator, Field
 from torch import Tensor, nn
 
 from polyhead import memory
-from polyhead.config import Recipe, Section
+from polyhead.config import AtLeastOne, Recipe, Section
 from polyhead.data import tokenizers
 from polyhead.data.batching import Plan, by_length, device_of, on_device, plan_epoch
 from polyhead.data.examples import PairBatch, PairExamples, Ragged
@@ -55,8 +55,8 @@ class Data(Section):
 
     source_language: str = Field(description="code, for example ko")
     target_language: str
-    train: Sources = Field(min_length=1)
-    valid: Sources = Field(min_length=1)
+    train: Annotated[Sources, AtLeastOne]
+    valid: Annotated[Sources, AtLeastOne]
     test: Sources = Field(default=[])
     max_length: int = Field(256, ge=1, description="tokens; longer pairs are left out of training")
 

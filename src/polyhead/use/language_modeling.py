@@ -6,7 +6,8 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -20,7 +21,16 @@ from polyhead.inspection.text import text_attention
 from polyhead.runs.card import write_card
 from polyhead.runs.folder import Run
 from polyhead.tasks.language_modeling import Task
-from polyhead.use.shared import check_one_text, check_texts, no_such_method, refuse
+from polyhead.use.shared import (
+    check_one_text,
+    check_texts,
+    export_language_model,
+    no_such_method,
+    refuse,
+)
+
+if TYPE_CHECKING:
+    from polyhead.export.verify import Exported
 
 SAMPLING = ("temperature", "top_k", "top_p", "min_p", "seed")
 OPTIONS = (
@@ -235,6 +245,10 @@ class LanguageModel:
             self.task.tokenizer.labels(ids),
             title=self.run.recipe.name,
         )
+
+    def export(self, to: str, out: str | Path, *, quantization: str = "float32") -> Exported:
+        """Write the run for Hugging Face; what comes out was loaded and compared."""
+        return export_language_model(self.run, to, out, quantization)
 
     def explain(self, text: str) -> Explanation:
         """How the tokenizer cuts a text."""

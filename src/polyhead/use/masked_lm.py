@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import regex
@@ -22,9 +23,19 @@ from polyhead.inspection.text import text_attention
 from polyhead.runs.card import write_card
 from polyhead.runs.folder import Run
 from polyhead.tasks.masked_lm import Task
-from polyhead.use.shared import check_one_text, check_texts, no_such_method, refuse
+from polyhead.use.shared import (
+    check_one_text,
+    check_texts,
+    export_language_model,
+    no_such_method,
+    refuse,
+)
 
 _MASK = regex.compile("|".join(map(regex.escape, MASKS)))
+
+
+if TYPE_CHECKING:
+    from polyhead.export.verify import Exported
 
 
 class MaskedLanguageModel:
@@ -143,6 +154,10 @@ class MaskedLanguageModel:
             self.task.tokenizer.labels(ids),
             title=self.run.recipe.name,
         )
+
+    def export(self, to: str, out: str | Path, *, quantization: str = "float32") -> Exported:
+        """Write the run for Hugging Face; what comes out was loaded and compared."""
+        return export_language_model(self.run, to, out, quantization)
 
     def explain(self, text: str) -> Explanation:
         """How the tokenizer cuts a text."""

@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import Any, NoReturn
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from polyhead.errors import UsageError, WrongTaskError
 from polyhead.runs.folder import Run
 
+if TYPE_CHECKING:
+    from polyhead.export.verify import Exported
+
 METHODS = {
-    "translation": ("translate", "alternatives", "score", "evaluate", "align", "attention"),
-    "language_modeling": ("generate", "evaluate", "attention"),
-    "masked_lm": ("fill", "embed", "evaluate", "attention"),
+    "translation": (
+        "translate",
+        "alternatives",
+        "score",
+        "evaluate",
+        "align",
+        "attention",
+        "export",
+    ),
+    "language_modeling": ("generate", "evaluate", "attention", "export"),
+    "masked_lm": ("fill", "embed", "evaluate", "attention", "export"),
 }
 HIDDEN = ("options", "search", "score_tokens", "draw_positions", "classify")
 """Further names that code for another task may ask for."""
@@ -35,6 +47,21 @@ def check_texts(texts: Sequence[str], what: str = "texts") -> None:
     for place, text in enumerate(texts):
         if not isinstance(text, str):
             raise UsageError(f"text {place} is {text!r}; every text must be a string")
+
+
+def export_language_model(run: Run, to: str, out: str | Path, quantization: str) -> Exported:
+    """Write a GPT or BERT for Hugging Face; what comes out was loaded and compared.
+
+    Raises UsageError where `out` exists or the format cannot hold the model, PolyheadError where
+    its outputs are not the run's.
+    """
+    from polyhead.export.huggingface_language import export_language
+
+    if to != "huggingface":
+        raise UsageError(f"no export of a run of {run.recipe.task} to {to!r}; there is huggingface")
+    if quantization != "float32":
+        raise UsageError("Hugging Face's weights are fp32; quantization is about ctranslate2")
+    return export_language(run, Path(out))
 
 
 def check_one_text(text: str, target: str | None) -> None:

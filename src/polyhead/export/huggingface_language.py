@@ -1,0 +1,280 @@
+"""GPT as a GPT2LMHeadModel and BERT as a BertForMaskedLM, written here and checked by transformers.
+
+A GPT without a norm at its end (GPT-1's shape) has no such home, and is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tokenizers as hf
+import torch
+from tokenizers.processors import TemplateProcessing
+from torch import Tensor, nn
+
+from polyhead import registry
+from polyhead.data.documents import read_documents
+from polyhead.data.tokenizers import Tokenizer
+from polyhead.decoding.generate import Settings, generate_ids
+from polyhead.errors import PolyheadError, UsageError
+from polyhead.export.huggingface import CLOSE, library
+from polyhead.export.huggingface_names import bert_tensors, contiguous, gpt2_tensors
+from polyhead.export.verify import Exported
+from polyhead.files import new_folder, write_json, write_text
+from polyhead.models.bert import BERT
+from polyhead.models.gpt import GPT
+from polyhead.runs.folder import Run, check_free, write_weights
+
+ACTIVATIONS = {"gelu_tanh": "gelu_new", "gelu": "gelu", "relu": "relu"}
+ROWS, LONGEST, WRITTEN = 16, 64, 20  # rows to compare, their tokens, tokens written greedily
+TEXTS = (
+    "Hello, world! It's 3 o'clock.",
+    "The quick brown fox jumps over the lazy dog.",
+    "안녕하세요. 어제 친구를 만났어요!",
+    "Ein naïver Größenvergleich: 10 € — nicht 20.",
+)
+
+
+def export_language(run: Run, out: Path) -> Exported:
+    """Write the folder; it is loaded by transformers and compared before it counts.
+
+    Raises UsageError where `out` exists or their format cannot hold the model, PolyheadError where
+    the loaded model or tokenizer does otherwise than the run.
+    """
+    library()
+    check_free(out)
+    task: Any = registry.find("tasks", run.recipe.task).Task.load(run.recipe, run.path)
+    model = run.load_model(task.sizes())
+    tokenizer = task.tokenizer
+    tensors, config = _as_theirs(model, tokenizer)
+    texts, origin = _texts(task)
+    difference = 0.0
+
+    def fill(folder: Path) -> None:
+        nonlocal difference
+        write_weights(folder / "model.safetensors", contiguous(tensors))
+        write_json(folder / "config.json", config)
+        _write_tokenizer(folder, model, tokenizer)
+        if isinstance(model, GPT):
+            write_json(folder / "generation_config.json", _generation(tokenizer))
+        difference = compare(folder, model, tokenizer, texts, f"the export, on {origin},")
+
+    new_folder(out, fill)
+    return Exported(out, difference, f"{origin} and random tokens")
+
+
+def _as_theirs(model: nn.Module, tokenizer: Tokenizer) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """(weights by their names, config.json); raises UsageError for what has no home there."""
+    if isinstance(model, BERT):
+        return bert_tensors(model), _bert_config(model, tokenizer)
+    if isinstance(model, GPT) and model.config.norm == "pre":
+        return gpt2_tensors(model), _gpt2_config(model, tokenizer)
+    if isinstance(model, GPT):
+        raise UsageError(
+            "Hugging Face's GPT-2 cannot hold this model: it is post-norm (model.norm: post), and "
+            "GPT-2 normalises before each sub-layer"
+        )
+    raise UsageError(f"a {type(model).__name__} has no form among Hugging Face's language models")
+
+
+def _gpt2_config(model: GPT, tokenizer: Tokenizer) -> dict[str, Any]:
+    config = model.config
+    return {
+        "model_type": "gpt2",
+        "architectures": ["GPT2LMHeadModel"],
+        "vocab_size": tokenizer.size,
+        "n_positions": config.max_length,
+        "n_embd": config.d_model,
+        "n_layer": config.num_layers,
+        "n_head": config.num_heads,
+        "n_inner": config.d_ff,
+        "activation_function": ACTIVATIONS[config.activation],
+        "layer_norm_epsilon": nn.LayerNorm(1).eps,
+        **{f"{part}_pdrop": config.dropout for part in ("resid", "embd", "attn")},
+        "tie_word_embeddings": True,
+        **_special(tokenizer),
+    }
+
+
+def _bert_config(model: BERT, tokenizer: Tokenizer) -> dict[str, Any]:
+    config = model.config
+    pretraining = model.next_sentence is not None
+    return {
+        "model_type": "bert",
+        "architectures": ["BertForPreTraining" if pretraining else "BertForMaskedLM"],
+        "vocab_size": tokenizer.size,
+        "hidden_size": config.d_model,
+        "num_hidden_layers": config.num_layers,
+        "num_attention_heads": config.num_heads,
+        "intermediate_size": config.d_ff,
+        "hidden_act": "gelu",
+        "hidden_dropout_prob": config.dropout,
+        "attention_probs_dropout_prob": config.dropout,
+        "max_position_embeddings": config.max_length,
+        "type_vocab_size": len(model.texts.weight),
+        "layer_norm_eps": config.norm_eps,
+        "position_embedding_type": "absolute",
+        "tie_word_embeddings": True,
+        "pad_token_id": tokenizer.pad_id,
+    }
+
+
+def _special(tokenizer: Tokenizer) -> dict[str, Any]:
+    return {
+        "bos_token_id": tokenizer.end_id,  # a document begins after the end of another
+        "eos_token_id": tokenizer.end_id,
+        "pad_token_id": tokenizer.pad_id,
+    }
+
+
+def _generation(tokenizer: Tokenizer) -> dict[str, Any]:
+    return {"suppress_tokens": list(tokenizer.never), **_special(tokenizer)}
+
+
+def _write_tokenizer(folder: Path, model: nn.Module, tokenizer: Tokenizer) -> None:
+    copy = hf.Tokenizer.from_str(tokenizer.inner.to_str())
+    names = {"eos_token": tokenizer.end_id, "pad_token": tokenizer.pad_id}
+    if tokenizer.unknown_id >= 0:
+        names["unk_token"] = tokenizer.unknown_id
+    if isinstance(model, BERT):
+        names |= {
+            "cls_token": tokenizer.begin_id,
+            "sep_token": tokenizer.end_id,
+            "mask_token": tokenizer.mask_id,
+        }
+        begin, end = (str(copy.id_to_token(i)) for i in (tokenizer.begin_id, tokenizer.end_id))
+        copy.post_processor = TemplateProcessing(
+            single=f"{begin} $A {end}",
+            pair=f"{begin} $A {end} $B:1 {end}:1",
+            special_tokens=[(begin, tokenizer.begin_id), (end, tokenizer.end_id)],
+        )
+    else:
+        names["bos_token"] = tokenizer.end_id
+        copy.post_processor = TemplateProcessing(single="$A", pair="$A $B", special_tokens=[])
+    write_text(folder / "tokenizer.json", copy.to_str(pretty=True))
+    settings = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "model_max_length": model.config.max_length,  # type: ignore[union-attr]
+        "clean_up_tokenization_spaces": False,
+    }
+    tokens = {name: str(copy.id_to_token(token_id)) for name, token_id in names.items()}
+    write_json(folder / "tokenizer_config.json", settings | tokens)
+
+
+def _texts(task: Any) -> tuple[list[str], str]:
+    """Lines of the run's own data to cut, or some that are always here."""
+    for split in ("test", "valid"):
+        sources = getattr(task.data, split)
+        try:
+            documents = read_documents(sources) if sources else None
+        except PolyheadError:  # the run may have been moved away from its data
+            continue
+        if documents is not None:
+            lines = [line for text in documents.texts[:ROWS] for line in text.splitlines()]
+            found = [line[: 4 * LONGEST] for line in lines if line.strip()][:ROWS]
+            return found, f"{len(found)} lines of the {split} data"
+    return list(TEXTS), f"{len(TEXTS)} texts"
+
+
+# --- comparing
+
+
+@dataclass(frozen=True)
+class Theirs:
+    """What transformers loads from a folder."""
+
+    model: Any
+    tokenizer: Any
+
+    @classmethod
+    def load(cls, folder: Path, model: nn.Module) -> Theirs:
+        """Raises PolyheadError where transformers cannot."""
+        transformers = library()
+        pretraining = isinstance(model, BERT) and model.next_sentence is not None
+        kind = (
+            transformers.AutoModelForCausalLM if isinstance(model, GPT)
+            else transformers.AutoModelForPreTraining if pretraining
+            else transformers.AutoModelForMaskedLM
+        )  # fmt: skip
+        try:
+            loaded = kind.from_pretrained(folder, local_files_only=True, use_safetensors=True)
+            cutter = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        except Exception as error:  # anything at all may be wrong with a folder
+            raise PolyheadError(f"transformers cannot load {folder}: {error}") from None
+        return cls(loaded.eval(), cutter)
+
+
+@torch.no_grad()
+def compare(
+    folder: Path, model: nn.Module, tokenizer: Tokenizer, texts: Sequence[str], what: str
+) -> float:
+    """The largest difference of a logit between a folder, as transformers loads it, and our model.
+
+    Raises PolyheadError where it is more than 1e-4, where texts are cut otherwise, or where a GPT
+    writes other tokens.
+    """
+    theirs = Theirs.load(folder, model)
+    longest = min(LONGEST, _places(model) - 2)
+    rows = [row[:longest] for row in tokenizer.encode_all(texts) if row]
+    random = np.random.default_rng(1)
+    rows += [random.integers(0, tokenizer.size, n).tolist() for n in (1, 2, longest)]
+    if isinstance(model, BERT):
+        rows = [[tokenizer.begin_id, *row, tokenizer.end_id] for row in rows]
+    problems = []
+    difference = max(_difference(model, theirs.model, torch.tensor([row])) for row in rows)
+    if not difference <= CLOSE:
+        problems.append(f"logits differ by up to {difference:.2g}, more than {CLOSE:g}")
+    if isinstance(model, GPT) and _writes_otherwise(model, theirs.model, tokenizer, rows):
+        problems.append("greedy continuations differ")
+    framed = isinstance(model, BERT)
+    for text, row in zip(texts, tokenizer.encode_all(list(texts)), strict=True):
+        wanted = [tokenizer.begin_id, *row, tokenizer.end_id] if framed else row
+        if theirs.tokenizer(text, add_special_tokens=framed)["input_ids"] != wanted:
+            problems.append(f"the tokenizer cuts {text[:40]!r} otherwise")
+            break
+    if problems:
+        raise PolyheadError(
+            f"{what} does otherwise in transformers than here: {'; '.join(problems)}. Nothing was "
+            "written"
+        )
+    return difference
+
+
+def _places(model: nn.Module) -> int:
+    return int(model.config.max_length)  # type: ignore[union-attr, arg-type]
+
+
+def _difference(model: nn.Module, theirs: Any, row: Tensor) -> float:
+    hidden = model(row)
+    found = theirs(row)
+    if not isinstance(model, BERT):
+        return float((model.head(hidden) - found.logits).abs().max())  # type: ignore[operator]
+    if model.next_sentence is None:
+        return float((model.head(hidden[0]) - found.logits[0]).abs().max())
+    masked = (model.head(hidden[0]) - found.prediction_logits[0]).abs().max()
+    told = (model.next_sentence(hidden) - found.seq_relationship_logits).abs().max()
+    return max(float(masked), float(told))
+
+
+def _writes_otherwise(
+    model: nn.Module, theirs: Any, tokenizer: Tokenizer, rows: Sequence[list[int]]
+) -> bool:
+    prompts = [row[: LONGEST - WRITTEN] for row in rows]
+    count = min(WRITTEN, _places(model) - max(map(len, prompts)))
+    if count < 1:
+        return False
+    ours = generate_ids(model, prompts, tokenizer, Settings(max_tokens=count))
+    for prompt, (found,) in zip(prompts, ours, strict=True):
+        written = theirs.generate(
+            torch.tensor([prompt]), attention_mask=torch.ones(1, len(prompt)), do_sample=False,
+            num_beams=1, max_new_tokens=count, max_length=None, suppress_tokens=tokenizer.never,
+            eos_token_id=tokenizer.end_id, pad_token_id=tokenizer.pad_id,
+        )  # fmt: skip
+        tail = [tokenizer.end_id] if found.finish_reason == "stop" else []
+        if written[0, len(prompt) :].tolist()[:count] != [*found.tokens, *tail]:
+            return True
+    return False

@@ -1,0 +1,265 @@
+"""Runs and Hugging Face directories: the same logits, tokens and greedy texts, both ways."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tokenizers as hf
+import torch
+from polyhead_system import check_told, info, inside
+from safetensors.torch import load_file, save_file
+from tokenizers import decoders, models, pre_tokenizers, processors, trainers
+
+import polyhead
+
+transformers = pytest.importorskip("transformers", reason="transformers is not installed")
+pytestmark = pytest.mark.xdist_group("huggingface")
+LINES = [
+    "the cat sat on the mat, and the dog ran!",
+    "어제 친구를 만났어요.",
+    "a b c d e f g h 1 2 3",
+]
+
+
+def byte_level(folder: Path) -> int:
+    """GPT-2's kind of tokenizer in the old files; returns its size."""
+    inner = hf.Tokenizer(models.BPE())
+    inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    inner.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=300, show_progress=False, initial_alphabet=pre_tokenizers.ByteLevel.alphabet()
+    )
+    inner.train_from_iterator(LINES, trainer)
+    inner.add_special_tokens(["<|endoftext|>"])
+    inner.model.save(str(folder))
+    vocabulary = inner.get_vocab()
+    (folder / "vocab.json").write_text(json.dumps(vocabulary), encoding="utf-8")
+    names = dict.fromkeys(("bos_token", "eos_token", "unk_token"), "<|endoftext|>")
+    config = {"tokenizer_class": "GPT2Tokenizer", **names}
+    (folder / "tokenizer_config.json").write_text(json.dumps(config), encoding="utf-8")
+    return len(vocabulary)
+
+
+def word_pieces(folder: Path) -> int:
+    """BERT's kind of tokenizer, as tokenizer.json."""
+    inner = hf.Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    inner.normalizer = hf.normalizers.BertNormalizer(lowercase=True, strip_accents=False)
+    inner.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    inner.decoder = decoders.WordPiece()
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    inner.train_from_iterator(
+        LINES, trainers.WordPieceTrainer(vocab_size=80, special_tokens=special, show_progress=False)
+    )
+    inner.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+        special_tokens=[("[CLS]", 2), ("[SEP]", 3)],
+    )  # fmt: skip
+    inner.save(str(folder / "tokenizer.json"))
+    names = {"cls": 2, "sep": 3, "mask": 4, "pad": 0, "unk": 1}
+    config = {f"{name}_token": special[i] for name, i in names.items()}
+    config["tokenizer_class"] = "PreTrainedTokenizerFast"
+    (folder / "tokenizer_config.json").write_text(json.dumps(config), encoding="utf-8")
+    return inner.get_vocab_size()
+
+
+@torch.no_grad()
+def shaken(model: Any) -> Any:
+    """Weights large enough for every part to be seen, biases and norms too."""
+    torch.manual_seed(5)
+    for name, parameter in model.named_parameters():
+        norm = any(part in name for part in ("ln_", "LayerNorm", "layer_norm"))
+        center = 1.0 if norm and name.endswith("weight") else 0.0
+        parameter.copy_(center + 0.15 * torch.randn(parameter.shape))
+    return model.eval()
+
+
+@pytest.fixture(scope="module")
+def gpt2(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("gpt2")
+    size = byte_level(folder)
+    config = transformers.GPT2Config(
+        vocab_size=size, n_embd=32, n_layer=2, n_head=4, n_positions=48,
+        bos_token_id=size - 1, eos_token_id=size - 1,
+    )  # fmt: skip
+    shaken(transformers.GPT2LMHeadModel(config)).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module", params=["BertForMaskedLM", "BertForPreTraining"])
+def bert(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("bert")
+    config = transformers.BertConfig(
+        vocab_size=word_pieces(folder), hidden_size=32, num_hidden_layers=2,
+        num_attention_heads=4, intermediate_size=64, max_position_embeddings=40,
+    )  # fmt: skip
+    shaken(getattr(transformers, request.param)(config)).save_pretrained(folder)
+    return folder
+
+
+def imported(source: Path, out: Path) -> Path:
+    outcome = inside("import", source, "--out", out)
+    assert outcome.code == 0, outcome.err
+    assert outcome.lines[0] == str(out)
+    assert float(outcome.lines[1].split(": ")[1].split(",")[0]) < 1e-4
+    return out
+
+
+def same_weights(first: Path, second: Path) -> None:
+    ours, theirs = (load_file(folder / "model.safetensors") for folder in (first, second))
+    assert ours.keys() == theirs.keys()
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+def test_gpt2_in_and_out_again(gpt2: Path, tmp_path: Path) -> None:
+    run = imported(gpt2, tmp_path / "run")
+    theirs = transformers.GPT2LMHeadModel.from_pretrained(gpt2).eval()
+    cutter = transformers.AutoTokenizer.from_pretrained(gpt2)
+    model = polyhead.load(run)
+    for line in LINES:
+        ids = cutter(line)["input_ids"]
+        assert model.explain(line).ids == ids
+        ours = model.model.head(model.model(torch.tensor([ids])))
+        torch.testing.assert_close(ours, theirs(torch.tensor([ids])).logits, atol=1e-4, rtol=0)
+    (found,) = model.generate([LINES[0]], greedy=True, max_tokens=12)
+    prompt = cutter(LINES[0], return_tensors="pt")
+    written = theirs.generate(**prompt, do_sample=False, max_new_tokens=12)[0]
+    assert cutter.decode(written, skip_special_tokens=True) == LINES[0] + found.text
+    made = inside("export", run, "--to", "huggingface", "--out", tmp_path / "back")
+    assert made.code == 0, made.err
+    assert "4 texts and random tokens" in made.lines[1]
+    same_weights(gpt2, tmp_path / "back")
+    auto = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "back")
+    assert type(auto).__name__ == "GPT2LMHeadModel"
+    back = transformers.AutoTokenizer.from_pretrained(tmp_path / "back")
+    assert [back(line)["input_ids"] for line in LINES] == [
+        cutter(line)["input_ids"] for line in LINES
+    ]
+
+
+def test_bert_in_and_out_again(bert: Path, tmp_path: Path) -> None:
+    run = imported(bert, tmp_path / "run")
+    cutter = transformers.AutoTokenizer.from_pretrained(bert)
+    theirs = transformers.AutoModelForMaskedLM.from_pretrained(bert).eval()
+    text = "The cat [MASK] on the mat"
+    (candidates,) = polyhead.load(run).fill(text, top=3)
+    batch = cutter(text, return_tensors="pt")
+    place = batch["input_ids"][0].tolist().index(cutter.mask_token_id)
+    logits = theirs(**batch).logits[0, place]
+    logits[[0, 1, 2, 4]] = -torch.inf  # [PAD] [UNK] [CLS] [MASK]: never a candidate here
+    best = logits.softmax(-1).topk(3)
+    assert [c["probability"] for c in candidates] == pytest.approx(best.values.tolist(), abs=1e-4)
+    assert [c["token"] for c in candidates] == cutter.convert_ids_to_tokens(best.indices.tolist())
+    made = inside("export", run, "--to", "huggingface", "--out", tmp_path / "back")
+    assert made.code == 0, made.err
+    same_weights(bert, tmp_path / "back")
+    back = transformers.AutoTokenizer.from_pretrained(tmp_path / "back")
+    pairs = [(LINES[0], LINES[1]), (LINES[2], text)]
+    for first, second in pairs:
+        assert back(first, second).data == cutter(first, second).data
+
+
+def test_an_imported_run_is_a_run(gpt2: Path, tmp_path: Path) -> None:
+    run = imported(gpt2, tmp_path / "run")
+    assert info(run)["complete"] is True
+    assert info(run)["imported_from"]["model_type"] == "gpt2"
+    assert "taken in from" in (run / "README.md").read_text(encoding="utf-8")
+    check_told(inside("evaluate", run), 1, "the recipe names no test data")
+    check_told(inside("import", gpt2, "--out", run), 2, "exists already")
+    assert len(inside("generate", run, "--prompt", "the", "--json").json()) == 1
+
+
+def test_marian_in_and_out_again(rival: Path, tmp_path: Path) -> None:
+    made = inside("export", rival, "--to", "huggingface", "--out", tmp_path / "marian")
+    assert made.code == 0, made.err
+    run = imported(tmp_path / "marian", tmp_path / "run")
+    lines = ["어제 친구를 만났어요.", "책을 읽었다."]
+    first, second = (polyhead.load(one) for one in (rival, run))
+    assert first.translate(lines, beam=2) == second.translate(lines, beam=2)
+    assert first.score(lines, lines) == pytest.approx(second.score(lines, lines), abs=1e-4)
+
+
+@pytest.fixture
+def copy(gpt2: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(gpt2, tmp_path / "copy"))
+
+
+def change_config(folder: Path, **changes: Any) -> None:
+    path = folder / "config.json"
+    config = json.loads(path.read_text(encoding="utf-8")) | changes
+    path.write_text(json.dumps(config), encoding="utf-8")
+
+
+def test_pickles_are_refused(copy: Path, tmp_path: Path) -> None:
+    (copy / "model.safetensors").rename(copy / "pytorch_model.bin")
+    outcome = inside("import", copy, "--out", tmp_path / "run")
+    check_told(outcome, 2, "pytorch_model.bin, a pickle", "Only safetensors are read")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "said"),
+    [
+        ({"model_type": "llama"}, 2, "a model of type 'llama'; there are gpt2, bert, marian"),
+        ({"activation_function": "silu"}, 2, "its activation is silu (known: gelu_new"),
+        ({"tie_word_embeddings": False}, 2, "its output has weights of its own"),
+        ({"n_layer": 3}, 1, "missing: transformer.h.2.ln_1.weight"),
+        ({"n_inner": 65}, 1, "needed (32, 65)"),
+        ({"n_layer": 1}, 1, "unknown: transformer.h.1."),
+        ({"n_head": 5}, 2, "d_model 32 is not divisible by num_heads 5"),
+    ],
+)
+def test_what_does_not_fit_is_told(
+    copy: Path, tmp_path: Path, changes: dict[str, Any], code: int, said: str
+) -> None:
+    change_config(copy, **changes)
+    check_told(inside("import", copy, "--out", tmp_path / "run"), code, said)
+
+
+def test_a_broken_directory_is_told(copy: Path, tmp_path: Path) -> None:
+    out = ("--out", tmp_path / "run")
+    check_told(inside("import", tmp_path / "none", *out), 2, "is no directory")
+    (copy / "model.safetensors").write_bytes(b"nothing")
+    check_told(inside("import", copy, *out), 1, "damaged or not a safetensors file")
+    (copy / "model.safetensors").unlink()
+    check_told(inside("import", copy, *out), 2, "has no model.safetensors")
+    (copy / "config.json").write_text("{", encoding="utf-8")
+    check_told(inside("import", copy, *out), 1, "config.json is damaged")
+    (copy / "config.json").unlink()
+    check_told(inside("import", copy, *out), 2, "has no config.json")
+
+
+def test_a_tokenizer_that_does_not_match_the_embedding_is_told(copy: Path, tmp_path: Path) -> None:
+    weights = load_file(copy / "model.safetensors")
+    weights["transformer.wte.weight"] = weights["transformer.wte.weight"][:-3].clone()
+    save_file(weights, copy / "model.safetensors", {"format": "pt"})
+    outcome = inside("import", copy, "--out", tmp_path / "run")
+    check_told(outcome, 1, "tokens, but the embedding has", "they do not belong together")
+
+
+def test_a_post_norm_gpt_has_no_home_there(tmp_path: Path) -> None:
+    text = tmp_path / "a.txt"
+    text.write_text("the cat sat on the mat\n" * 40, encoding="utf-8")
+    recipe = {
+        "name": "lm", "task": "language_modeling",
+        "model": {"kind": "gpt", "d_model": 16, "num_layers": 1, "num_heads": 2, "d_ff": 32,
+                  "norm": "post", "max_length": 16},
+        "data": {"train": str(text), "valid": str(text), "context": 16},
+        "tokenizer": {"kind": "char"},
+        "training": {"max_steps": 2, "batch_tokens": 64},
+    }  # fmt: skip
+    polyhead.train(recipe, tmp_path / "post")
+    outcome = inside("export", tmp_path / "post", "--to", "huggingface", "--out", tmp_path / "a")
+    check_told(outcome, 2, "cannot hold this model: it is post-norm")
+    recipe["model"]["norm"] = "pre"  # type: ignore[index]
+    polyhead.train(recipe, tmp_path / "pre")
+    outcome = inside("export", tmp_path / "pre", "--to", "huggingface", "--out", tmp_path / "b")
+    assert outcome.code == 0, outcome.err
+    assert "the valid data" in outcome.lines[1]
+    check_told(
+        inside("export", tmp_path / "pre", "--to", "ctranslate2", "--out", tmp_path / "c"),
+        *(2, "there is huggingface"),
+    )
