@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from polyhead import config
 from polyhead.config import Recipe
-from polyhead.errors import TrainingError, UsageError
+from polyhead.errors import Stopped, TrainingError, UsageError
 from polyhead.files import write_json, write_text
+from polyhead.training.signals import StopWish, stop_wish
+
+if TYPE_CHECKING:
+    import resource
 
 Say = Callable[[str], None]
 LENGTHS = (5, 10, 15, 20, 30, 40, 60)  # words of the source: the upper ends of groups
@@ -82,12 +88,14 @@ def compare(found: Sequence[Entry], out: Path, say: Say) -> dict[str, Any]:
     for entry in found:
         kept = out / f"{entry.name}.json"
         recipe = entry.recipe.model_dump(mode="json")
-        known = json.loads(kept.read_text(encoding="utf-8")) if kept.is_file() else None
-        if known is not None and known["recipe"] == recipe:
+        known = json.loads(kept.read_text(encoding="utf-8")) if kept.is_file() else {}
+        if known.get("recipe") == recipe and "result" in known:
             say(f"{entry.name}: trained and judged already ({kept})")
         else:
-            peak = _train(entry, out, say)
-            known = {"recipe": recipe, "result": _judged(entry, out / entry.name, peak, say)}
+            if known.get("recipe") != recipe or "peak_bytes" not in known:
+                known = {"recipe": recipe, "peak_bytes": _train(entry, out, say)}
+                write_json(kept, known)
+            known["result"] = _judged(entry, out / entry.name, known["peak_bytes"], say)
             write_json(kept, known)
         models.append(known["result"])
     report = {"models": models}
@@ -98,15 +106,27 @@ def compare(found: Sequence[Entry], out: Path, say: Say) -> dict[str, Any]:
 
 
 def _train(entry: Entry, out: Path, say: Say) -> int:
-    """Train in a process of its own; returns the most resident bytes it had."""
-    run = out / entry.name
-    path = out / f"{entry.name}.yaml"
-    write_text(path, entry.recipe.as_yaml())
+    """Train in a process of its own; returns the most resident bytes it had.
+
+    A run of the same recipe that was stopped goes on. A signal is passed on, so that the training
+    saves before this ends.
+    """
+    run, path = out / entry.name, out / f"{entry.name}.yaml"
+    text = entry.recipe.as_yaml()
+    begun = run.is_dir() and path.is_file() and path.read_text(encoding="utf-8") == text
+    write_text(path, text)
     say(f"{entry.name}: training")
-    command = [sys.executable, "-m", "polyhead", "train", str(path), "--out", str(run)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
+    operands = ["--resume", str(run)] if begun else [str(path), "--out", str(run)]
+    command = [sys.executable, "-m", "polyhead", "train", *operands]
+    with stop_wish() as wish:
+        # Ctrl-C reaches every process of a terminal; a process group of its own gets it once.
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, process_group=0)
+        usage = _waited_for(process, wish)
+    if wish.number:
+        raise Stopped(
+            f"stopped by {signal.Signals(wish.number).name}: the same command goes on with "
+            f"{entry.name}; the models before it are kept"
+        )
     info = run / "run.json"
     complete = info.is_file() and json.loads(info.read_text(encoding="utf-8"))["complete"]
     if process.returncode != 0 or not complete:
@@ -115,6 +135,20 @@ def _train(entry: Entry, out: Path, say: Say) -> int:
             "the same command then goes on with this model, the ones before it are kept."
         )
     return usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def _waited_for(process: subprocess.Popen[bytes], wish: StopWish) -> resource.struct_rusage:
+    """What a process used, once it has ended; it is told a wish to stop."""
+    told = 0
+    while True:
+        ended, status, usage = os.wait4(process.pid, os.WNOHANG)
+        if ended:
+            process.returncode = os.waitstatus_to_exitcode(status)
+            return usage
+        if wish.number != told:
+            told = wish.number
+            process.send_signal(told)
+        time.sleep(0.1)
 
 
 def _judged(entry: Entry, run: Path, peak: int, say: Say) -> dict[str, Any]:

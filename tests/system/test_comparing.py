@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import signal
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
-from polyhead_system import check_told, info, inside, write_recipe
+from polyhead_system import check_told, finish, info, inside, journal, start, write_recipe
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +48,29 @@ def test_what_is_trained_is_not_trained_again(compared: tuple[Path, Any, Path]) 
     assert "tiny+d_ff=32: trained and judged already" in again.err
     bleu = report["models"][1]["metrics"]["bleu"]["score"]
     assert f"| tiny+d_ff=32 | {bleu:.2f} [" in again.out
+
+
+def test_a_signal_is_passed_on_and_the_same_command_goes_on(corpus: Path, tmp_path: Path) -> None:
+    recipe, out = write_recipe(tmp_path / "recipe.yaml", corpus), tmp_path / "out"
+    command = ("compare", recipe, recipe, "seed=4", "--tokens", 60_000, "--out", out)
+    process = start(*command)
+    last, metrics = time.monotonic() + 60, out / "tiny" / "metrics.jsonl"
+    while not (metrics.is_file() and metrics.read_text().count("\n") > 2):
+        assert process.poll() is None
+        assert time.monotonic() < last
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    stopped = finish(process)
+    assert stopped.code == 0, stopped.err
+    assert "stopped by SIGTERM: the same command goes on with tiny;" in stopped.err
+    step = info(out / "tiny")["step"]
+    assert info(out / "tiny")["complete"] is False
+    again = inside(*command)
+    assert again.code == 0, again.err
+    steps = [line["step"] for line in journal(out / "tiny") if line["kind"] == "train"]
+    assert steps == list(range(1, len(steps) + 1))
+    assert len(steps) > step
+    assert info(out / "tiny")["complete"] is True
 
 
 def test_what_cannot_be_compared_is_told(corpus: Path, tmp_path: Path) -> None:
