@@ -58,7 +58,8 @@ def attend(
 
     q [B,H,Q,D], k [B,H,K,D], v [B,H,K,D] -> values [B,H,Q,D], weights [B,H,Q,K]. A query row with
     nothing allowed yields zeros. The score is the scaled dot product of Vaswani et al. 2017,
-    section 3.2.1, unless another is given; a bias receives the query as it came.
+    section 3.2.1, unless another is given; a bias receives the query as it came (where the
+    bias depends on it, give q scaled and a score that scales no more).
     """
     score = score or Dot.scaled(q.shape[-1])
     weights = weigh(q, k, allowed, score=score, biases=biases, weighting=weighting, gain=gain)

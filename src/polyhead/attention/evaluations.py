@@ -2,8 +2,9 @@
 
 `attend` picks one: torch's fused kernel, or explicit products where they are the faster of the two
 on a CPU: training on short keys in bf16 (the fused kernel's backward), and a decoding step of many
-rows (the fused kernel takes one row and head at a time). When a tap listens, the plain definition
-runs for that layer alone and the weights are heard.
+rows (the fused kernel takes one row and head at a time). Rows that stand at 0, 1, 2, … have two
+more: `windows` for local attention, `skewed` for a relative bias. When a tap listens, the plain
+definition runs for that layer alone and the weights are heard.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from polyhead.attention import core, tap
+from polyhead.attention import core, skewed, tap, windows
+from polyhead.attention.biases import Relative
 from polyhead.attention.masks import Allowed
 from polyhead.attention.scores import Dot
 
@@ -30,13 +32,28 @@ def use_explicit_below(keys: int) -> None:
 
 
 def attend(
-    q: Tensor, k: Tensor, v: Tensor, allowed: Allowed, *, scale: float, name: str = ""
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    allowed: Allowed,
+    *,
+    scale: float,
+    relative: Relative | None = None,
+    name: str = "",
 ) -> Tensor:
     """values [B,H,Q,D] of q [B,H,Q,D], k [B,H,K,D], v [B,H,K,D] under a prepared mask."""
-    if tap.listening(name):
-        values, weights = core.attend(q, k, v, allowed, score=Dot(scale))
-        tap.hear(name, weights)
+    in_order = allowed.triangle or allowed.within is not None
+    listening = tap.listening(name)
+    if listening or (relative is not None and not in_order):
+        biases = () if relative is None else (relative,)
+        values, weights = core.attend(q * scale, k, v, allowed, score=Dot(), biases=biases)
+        if listening:
+            tap.hear(name, weights)
         return values
+    if relative is not None:
+        return skewed.attend(q, k, v, relative, allowed.within, scale=scale)
+    if allowed.within is not None:
+        return windows.attend(q, k, v, allowed.within, scale=scale)
     if q.requires_grad:
         by_products = k.shape[-2] < _explicit_below
     else:

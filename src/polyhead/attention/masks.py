@@ -8,7 +8,7 @@ turns one into tensors once per forward pass, shared by all layers.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -80,6 +80,32 @@ class SameSpan(Mask):
 
 
 @dataclass(frozen=True)
+class Local(Mask):
+    """A query sees its own block, 0 … width-1, width … 2 width-1, …, and `before` positions before.
+
+    With Causal, the 1-D local attention of the Image Transformer (Parmar et al. 2018, section
+    3.2.1: l_q is the width, l_m is `before`); with before = width that of the Music Transformer
+    (Huang et al. 2018, section 3.5).
+    """
+
+    width: int
+    before: int
+
+    def __post_init__(self) -> None:
+        if self.width < 1 or self.before < 0:
+            raise ValueError(f"{self}: a block has a position at least, and no fewer than 0 before")
+
+    @property
+    def whole(self) -> int:
+        """The positions from 0 on that see all that stands before them."""
+        return (self.before // self.width + 1) * self.width
+
+    def allows(self, q_positions: Tensor, k_positions: Tensor) -> Tensor:
+        start = q_positions // self.width * self.width
+        return (k_positions >= start - self.before) & (k_positions < start + self.width)
+
+
+@dataclass(frozen=True)
 class Both(Mask):
     first: Mask
     second: Mask
@@ -105,24 +131,35 @@ class Allowed:
     """A mask made into tensors: what every evaluation of one forward pass shares.
 
     matrix: bool [B,1,Q,K] (or Q = 1 where all queries see the same), True where attention is
-    allowed; q_positions [B,Q]; k_positions [B,K].
+    allowed, or what makes it, called when somebody needs it; q_positions [B,Q]; k_positions [B,K].
+    What a fast evaluation may rely on: everything is allowed; or, queries and keys both standing
+    at 0 … Q-1, the causal triangle, or the causal triangle `within` a local mask.
     """
 
     def __init__(
         self,
-        matrix: Tensor,
+        matrix: Tensor | Callable[[], Tensor],
         q_positions: Tensor,
         k_positions: Tensor,
         *,
-        everything: bool = False,
+        everything: bool | None = None,
         triangle: bool = False,
+        within: Local | None = None,
     ):
-        self.matrix = matrix
+        self._matrix = matrix
         self.q_positions = q_positions
         self.k_positions = k_positions
-        self.triangle = triangle and matrix.shape[-1] > 1
-        self.everything = everything or (not self.triangle and bool(matrix.all()))
+        self.triangle = triangle
+        self.within = within
+        self.everything = bool(self.matrix.all()) if everything is None else everything
         self._additive: dict[torch.dtype, tuple[Tensor, Tensor | None]] = {}
+
+    @property
+    def matrix(self) -> Tensor:
+        """Who sees whom, bool [B,1,Q,K]; made at the first look."""
+        if not isinstance(self._matrix, Tensor):
+            self._matrix = self._matrix()
+        return self._matrix
 
     @classmethod
     def keys(cls, k_positions: Tensor) -> Allowed:
@@ -141,15 +178,27 @@ class Allowed:
         return cls(matrix, q_positions, k_positions, everything=True)
 
     @classmethod
-    def from_the_start(cls, length: int, device: torch.device) -> Allowed:
-        """Causal over rows without padding that all stand at 0 … length-1: one triangle for all.
+    def from_the_start(
+        cls, length: int, device: torch.device, within: Local | None = None
+    ) -> Allowed:
+        """Causal, and within a local mask, over rows that all stand at 0 … length-1.
 
         Only here do queries and keys span the same positions for certain, so that a kernel's own
-        idea of "causal" is ours.
+        idea of "causal" is ours. Rows padded at their end may come, too: no token sees what follows
+        it. Nothing of size length x length is made.
         """
         positions = torch.arange(length, device=device)[None]
-        matrix = Causal().allows(positions[:, :, None], positions[:, None, :])
-        return cls(matrix[:, None], positions, positions, triangle=True)
+        if within is not None and length <= within.whole:
+            within = None
+        mask = Causal() if within is None else Causal() & within
+        return cls(
+            lambda: mask.prepare(positions, positions).matrix,
+            positions,
+            positions,
+            everything=length == 1,
+            triangle=within is None and length > 1,
+            within=within,
+        )
 
     def additive(self, dtype: torch.dtype) -> tuple[Tensor, Tensor | None]:
         """(0 where allowed and -inf elsewhere [B,1,Q,K]; rows with nothing allowed [B,1,Q,1]).
@@ -170,19 +219,3 @@ def positions_of(lengths: Tensor, width: int) -> Tensor:
     """Positions of right-padded rows: lengths [B] -> [B,width], 0 … length-1, then -1."""
     positions = torch.arange(width, device=lengths.device).expand(len(lengths), width)
     return positions.masked_fill(positions >= lengths[:, None], EMPTY)
-
-
-def by_width(positions: Tensor, slots: int) -> Iterator[tuple[Tensor, int]]:
-    """Rows of positions [B,K] in groups of similar width, so that little of a group is padding.
-
-    Gives the rows [b] of each group, and its width: the slots up to the last filled one of them.
-    A group has at most `slots` slots, padding included, or one row.
-    """
-    places = torch.arange(1, positions.shape[1] + 1, device=positions.device)
-    ordered, rows = ((positions != EMPTY) * places).amax(dim=1).sort()
-    widths: list[int] = ordered.tolist()
-    start = 0
-    for end in range(1, len(widths) + 1):
-        if end == len(widths) or (end + 1 - start) * widths[end] > slots:
-            yield rows[start:end], max(1, widths[end - 1])
-            start = end

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from polyhead.attention.biases import Relative
 from polyhead.attention.evaluations import attend
 from polyhead.attention.masks import Allowed
 from polyhead.attention.packing import Packing
@@ -41,10 +42,19 @@ class SelfAttention(nn.Module):
     further queries and keys of that sentence, and `allowed` says which keys are a query's past.
     """
 
-    def __init__(self, d_model: int, num_heads: int, *, scale_scores: bool = True, name: str = ""):
+    def __init__(
+        self,
+        d_model: int,
+        num_heads: int,
+        *,
+        scale_scores: bool = True,
+        relative: Relative | None = None,
+        name: str = "",
+    ):
         super().__init__()
         self.num_heads = num_heads
         self.head_width = d_model // num_heads
+        self.relative = relative
         self.scale = self.head_width**-0.5 if scale_scores else 1.0
         self.name = name
         self.query_key_value = fused_projection(d_model, 3)
@@ -69,7 +79,7 @@ class SelfAttention(nn.Module):
         if cache is not None:
             cache = cache.append(k, v)
             k, v = cache.filled()
-        values = attend(q, k, v, allowed, scale=self.scale, name=self.name)
+        values = attend(q, k, v, allowed, scale=self.scale, relative=self.relative, name=self.name)
         joined = join_heads(values)
         joined = joined.view(x.shape) if packing is None else packing.pack(joined)
         return self.output(joined), cache

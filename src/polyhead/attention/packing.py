@@ -6,6 +6,7 @@ alone, as [N,…]: in a batch whose lengths differ, that is a tenth to a quarter
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,3 +74,19 @@ class _Spread(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
         (filled,) = ctx.saved_tensors
         return grad.index_select(0, filled), None, None
+
+
+def by_width(positions: Tensor, slots: int) -> Iterator[tuple[Tensor, int]]:
+    """Rows of positions [B,K] in groups of similar width, so that little of a group is padding.
+
+    Gives the rows [b] of each group, and its width: the slots up to the last filled one of them.
+    A group has at most `slots` slots, padding included, or one row.
+    """
+    places = torch.arange(1, positions.shape[1] + 1, device=positions.device)
+    ordered, rows = ((positions != EMPTY) * places).amax(dim=1).sort()
+    widths: list[int] = ordered.tolist()
+    start = 0
+    for end in range(1, len(widths) + 1):
+        if end == len(widths) or (end + 1 - start) * widths[end] > slots:
+            yield rows[start:end], max(1, widths[end - 1])
+            start = end

@@ -15,8 +15,8 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from polyhead.attention import tap
-from polyhead.attention.masks import Allowed, Causal, by_width
-from polyhead.attention.packing import Packing
+from polyhead.attention.masks import Allowed, Causal
+from polyhead.attention.packing import Packing, by_width
 from polyhead.attention.state import KeyValueCache, Memory, same_rows
 from polyhead.config import ModelSection
 from polyhead.layers.block import DecoderBlock, EncoderBlock, NormPlace
