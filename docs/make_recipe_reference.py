@@ -17,6 +17,7 @@ from pydantic_core import PydanticUndefined
 from polyhead import registry
 from polyhead.config import AtLeastOne, DataPath, Recipe, Section
 from polyhead.data.documents import TextSource
+from polyhead.data.labelled import ChoiceTable, LabelledTable, QuestionFile, TaggedFile
 from polyhead.data.pairs import PairSource
 
 HEAD = """\
@@ -108,8 +109,21 @@ NOTES = {
 CORPORA: dict[Any, str] = {
     PairSource: "list of corpora",
     TextSource: "list of files or texts",
+    LabelledTable: "list of tables",
+    ChoiceTable: "list of tables",
+    TaggedFile: "list of files",
+    QuestionFile: "list of files",
 }
 """What may stand in lists of `data`, and what such a list is called."""
+
+SOURCES = {
+    "corpus": "A corpus of pairs",
+    "text": "A text of language models",
+    "labelled": "A table of classification or regression",
+    "choices": "A table of multiple choice",
+    "tagged": "A file of tagging",
+    "questions": "A file of question answering",
+}
 
 
 def page() -> str:
@@ -137,6 +151,10 @@ def _schemas() -> Iterator[tuple[str, type[BaseModel]]]:
         yield from _inner(task, registry.find("tasks", task).Data)
     yield "corpus", PairSource
     yield "text", TextSource
+    yield "labelled", LabelledTable
+    yield "choices", ChoiceTable
+    yield "tagged", TaggedFile
+    yield "questions", QuestionFile
 
 
 def _inner(prefix: str, schema: type[BaseModel]) -> Iterator[tuple[str, type[BaseModel]]]:
@@ -158,10 +176,8 @@ def _sections() -> Iterator[str]:
             title = f"`data` of task `{prefix}`"
         elif (kind := prefix.partition(".")[0]) in models:
             title = f"`model{prefix.removeprefix(kind)}` of kind `{kind}`"
-        elif prefix == "corpus":
-            title = "A corpus of pairs (`data.train`, `data.valid`, `data.test`)"
-        elif prefix == "text":
-            title = "A text (`data.train`, `data.valid`, `data.test` of language models)"
+        elif prefix in SOURCES:
+            title = f"{SOURCES[prefix]} (`data.train`, `data.valid`, `data.test`)"
         else:
             title = f"`{prefix}`"
         yield f"## {title}\n"

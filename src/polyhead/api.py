@@ -37,7 +37,7 @@ from polyhead.runs.card import write_card
 from polyhead.runs.folder import Run
 from polyhead.tasks.translation import Corpus, Task
 from polyhead.together import as_one, check_same_tokens, run_folders
-from polyhead.use.shared import check_texts, no_such_method
+from polyhead.use.shared import LABELLED, check_texts, no_such_method
 
 if TYPE_CHECKING:
     from polyhead.export.ctranslate2_engine import CTranslate2Engine
@@ -114,7 +114,8 @@ def load(
                 f"only translators can decide together; {others[0].path} is a run of the task "
                 f"{others[0].recipe.task}"
             )
-        user = import_module(f"polyhead.use.{runs[0].recipe.task}")
+        name = runs[0].recipe.task
+        user = import_module(f"polyhead.use.{'labelled' if name in LABELLED else name}")
         return user.Model(runs[0], tasks[0], models[0], precision)
     if len(runs) == 1:
         return Translator(runs[0], tasks[0], models[0], precision)

@@ -111,7 +111,9 @@ class ScheduleConfig(Section):
 
 
 class EarlyStoppingConfig(Section):
-    metric: Literal["bleu", "chrf", "nll", "none"] = "nll"
+    metric: Literal[
+        "bleu", "chrf", "nll", "none", "accuracy", "f1", "pearson", "spearman", "exact_match"
+    ] = "nll"
     patience: int = Field(8, ge=1, description="validations without a better value")
 
 

@@ -116,6 +116,32 @@ def test_weights_survive_a_file_and_the_formula_counts_them(kind: str, tmp_path:
     assert torch.equal(other(some_ids(2, 6)), model(some_ids(2, 6)))
 
 
+@pytest.mark.parametrize("purpose", ["pretraining", "sequence", "tokens"])
+@every_model
+def test_every_head_has_gradients_and_the_parameters_of_the_formula(
+    kind: str, purpose: str
+) -> None:
+    module = registry.find("models", kind)
+    config = module.Config.model_validate({"kind": kind, **SMALL})
+    keys: dict[str, Any] = {"purpose": purpose}
+    if purpose != "pretraining":
+        keys["outputs"] = 5
+    model = module.build(config, vocab_size=VOCAB, **keys)
+    formula = module.parameter_count(config, vocab_size=VOCAB, **keys)
+    assert formula == sum(p.numel() for p in model.parameters())
+    tokens = some_ids(3, 9)
+    hidden = model(tokens, None, tokens % 2)
+    if purpose == "pretraining":
+        loss = model.head(hidden).pow(2).sum() + model.next_sentence(hidden).pow(2).sum()
+    else:
+        answers = model.answer(hidden)
+        assert answers.shape == ((3, 5) if purpose == "sequence" else (3, 9, 5))
+        loss = answers.pow(2).sum()
+    loss.backward()
+    unreached = [n for n, p in model.named_parameters() if p.grad is None or not p.grad.any()]
+    assert [n for n in unreached if n != "positions.table"] == []
+
+
 @pytest.mark.parametrize(("preset", "millions"), [("base", 109.48), ("large", 335.14)])
 def test_the_presets_have_the_sizes_of_the_literature(preset: str, millions: float) -> None:
     module = registry.find("models", "bert")

@@ -38,6 +38,7 @@ for command, module, summary in (
     ("generate", "generate", "Go on from prompts with a language model."),
     ("fill", "masked", "Show what could stand at every [MASK] of a text."),
     ("embed", "masked", "Write a vector per line of text."),
+    ("classify", "classify", "Labels, numbers, tags or answers for lines of text."),
     ("evaluate", "use", "Score a run, with intervals and signatures."),
     ("score", "use", "Log-probability of given translations."),
     ("align", "use", "Which source word each target word comes from, as Pharaoh links."),

@@ -251,11 +251,12 @@ def _places(model: nn.Module) -> int:
 def _difference(model: nn.Module, theirs: Any, row: Tensor) -> float:
     hidden = model(row)
     found = theirs(row)
-    if not isinstance(model, BERT):
-        return float((model.head(hidden) - found.logits).abs().max())  # type: ignore[operator]
-    if model.next_sentence is None:
-        return float((model.head(hidden[0]) - found.logits[0]).abs().max())
-    masked = (model.head(hidden[0]) - found.prediction_logits[0]).abs().max()
+    if isinstance(model, BERT) and model.answers is not None:
+        return float((model.answer(hidden) - found.logits).abs().max())
+    logits = model.head(hidden)  # type: ignore[operator]
+    if not isinstance(model, BERT) or model.next_sentence is None:
+        return float((logits - found.logits).abs().max())
+    masked = (logits - found.prediction_logits).abs().max()
     told = (model.next_sentence(hidden) - found.seq_relationship_logits).abs().max()
     return max(float(masked), float(told))
 

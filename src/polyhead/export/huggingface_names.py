@@ -12,7 +12,7 @@ from typing import cast
 from torch import Tensor, nn
 
 from polyhead.layers.block import DecoderBlock, EncoderBlock
-from polyhead.models.bert import BERT
+from polyhead.models.bert import BERT, Pooler
 from polyhead.models.gpt import GPT
 from polyhead.models.transformer import Transformer
 
@@ -45,13 +45,12 @@ def gpt2_tensors(model: GPT) -> dict[str, Tensor]:
 
 
 def bert_tensors(model: BERT) -> dict[str, Tensor]:
-    """By the names of BertForMaskedLM or, with its head for next sentences, BertForPreTraining."""
+    """By the names of BertForMaskedLM, BertForPreTraining, or one that answers (`classifier`)."""
     found = {
         "bert.embeddings.word_embeddings.weight": model.embedding.weight,
         "bert.embeddings.position_embeddings.weight": cast(Tensor, model.positions.table),
         "bert.embeddings.token_type_embeddings.weight": model.texts.weight,
         **_flat("bert.embeddings", {"LayerNorm": _tensors(model.embedding_norm)}),
-        "cls.predictions.bias": model.head.bias,
     }
     for number, block in enumerate(cast("Iterable[EncoderBlock]", model.blocks)):
         own = block.attention
@@ -64,11 +63,23 @@ def bert_tensors(model: BERT) -> dict[str, Tensor]:
             "output.LayerNorm": _tensors(block.feedforward_residual.norm),
         }
         found |= _flat(f"bert.encoder.layer.{number}", parts)
-    transform = {"dense": _tensors(model.head.transform), "LayerNorm": _tensors(model.head.norm)}
-    found |= _flat("cls.predictions.transform", transform)
+    return found | _bert_heads(model)
+
+
+def _bert_heads(model: BERT) -> dict[str, Tensor]:
+    found: dict[str, Tensor] = {}
+    if model.head is not None:
+        found["cls.predictions.bias"] = model.head.bias
+        parts = {"dense": _tensors(model.head.transform), "LayerNorm": _tensors(model.head.norm)}
+        found |= _flat("cls.predictions.transform", parts)
     if model.next_sentence is not None:
         found |= _flat("bert.pooler", {"dense": _tensors(model.next_sentence.pooler.dense)})
         found |= _flat("cls", {"seq_relationship": _tensors(model.next_sentence.output)})
+    if model.answers is not None:
+        pooler = model.answers.pooler
+        if isinstance(pooler, Pooler):
+            found |= _flat("bert.pooler", {"dense": _tensors(pooler.dense)})
+        found |= _flat("", {"classifier": _tensors(model.answers.output)})
     return found
 
 

@@ -25,7 +25,7 @@ def normal(
         if isinstance(module, nn.Linear):
             nn.init.normal_(module.weight, std=std)
             nn.init.zeros_(module.bias)
-        elif isinstance(module, TokenEmbedding):
+        elif isinstance(module, TokenEmbedding | nn.Embedding):
             nn.init.normal_(module.weight, std=std)
         elif isinstance(module, Positions) and module.kind == "learned":
             nn.init.normal_(module.table, std=std)

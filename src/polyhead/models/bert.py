@@ -24,8 +24,9 @@ from polyhead.layers.embeddings import OutputHead, TokenEmbedding
 from polyhead.layers.positions import Positions
 
 TEXTS = 2  # kinds of token: of the first text, of the second
-Purpose = Literal["masked", "pretraining"]
-"""What its heads are for: masked tokens alone, or next sentences as well."""
+Purpose = Literal["masked", "pretraining", "sequence", "tokens"]
+"""What its heads are for: masked tokens, those and next sentences, or answers about a whole row or
+about each of its tokens."""
 
 PRESETS: dict[str, dict[str, Any]] = {
     "char": {"d_model": 256, "num_layers": 4, "num_heads": 8, "d_ff": 1024, "max_length": 256},
@@ -108,16 +109,33 @@ class NextSentenceHead(nn.Module):
         return logits
 
 
+class AnswerHead(nn.Module):
+    """Numbers about a whole row, of its pooled vector, or about each token (section 4)."""
+
+    def __init__(self, width: int, outputs: int, *, per_token: bool, dropout: float):
+        super().__init__()
+        self.pooler = nn.Identity() if per_token else Pooler(width)
+        self.dropout = Dropout(dropout)
+        self.output = nn.Linear(width, outputs)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """[B,T,E] -> [B,outputs], or [B,T,outputs] per token."""
+        answers: Tensor = self.output(self.dropout(self.pooler(hidden)))
+        return answers
+
+
 class BERT(nn.Module):
     """Encoder over token ids [B,T]."""
 
-    def __init__(self, config: Config, *, vocab_size: int, purpose: Purpose = "masked"):
+    def __init__(
+        self, config: Config, *, vocab_size: int, purpose: Purpose = "masked", outputs: int = 0
+    ):
         super().__init__()
         self.config = config
         width = config.d_model
         self.embedding = TokenEmbedding(vocab_size, width, scaled=False)
         self.positions = Positions("learned", width, config.max_length)
-        self.texts = TokenEmbedding(TEXTS, width, scaled=False)
+        self.texts = nn.Embedding(TEXTS, width)
         self.embedding_norm = nn.LayerNorm(width, config.norm_eps)
         self.dropout = Dropout(config.dropout)
         self.blocks = nn.ModuleList(
@@ -133,8 +151,15 @@ class BERT(nn.Module):
             )
             for i in range(config.num_layers)
         )
-        self.head = MaskedHead(self.embedding.weight, config.norm_eps)
+        answering = purpose in ("sequence", "tokens")
+        self.head = None if answering else MaskedHead(self.embedding.weight, config.norm_eps)
         self.next_sentence = NextSentenceHead(width) if purpose == "pretraining" else None
+        per_token = purpose == "tokens"
+        self.answers = (
+            AnswerHead(width, outputs, per_token=per_token, dropout=config.dropout)
+            if answering
+            else None
+        )
         initialisation.normal(self)
 
     def forward(
@@ -157,18 +182,32 @@ class BERT(nn.Module):
             x = block(x, allowed)
         return x
 
+    def answer(self, hidden: Tensor, positions: Tensor | None = None) -> Tensor:
+        """What `outputs` numbers it gives about rows, [B,outputs], or tokens, [B,T,outputs]."""
+        answers: Tensor = self.answers(hidden)  # type: ignore[misc]
+        return answers
 
-def build(config: Config, *, vocab_size: int, purpose: Purpose = "masked") -> BERT:
+
+def build(
+    config: Config, *, vocab_size: int, purpose: Purpose = "masked", outputs: int = 0
+) -> BERT:
     """The model of a recipe."""
-    return BERT(config, vocab_size=vocab_size, purpose=purpose)
+    return BERT(config, vocab_size=vocab_size, purpose=purpose, outputs=outputs)
 
 
-def parameter_count(config: Config, *, vocab_size: int, purpose: Purpose = "masked") -> int:
+def parameter_count(
+    config: Config, *, vocab_size: int, purpose: Purpose = "masked", outputs: int = 0
+) -> int:
     """Parameters by formula: a second derivation of what is built."""
     d = config.d_model
-    masked = d * d + 3 * d + vocab_size
-    next_sentence = d * d + d + 2 * d + 2 if purpose == "pretraining" else 0
-    return encoder_parameter_count(config, vocab_size=vocab_size) + masked + next_sentence
+    masked, pooler = d * d + 3 * d + vocab_size, d * d + d
+    heads = {
+        "masked": masked,
+        "pretraining": masked + pooler + 2 * d + 2,
+        "sequence": pooler + (d + 1) * outputs,
+        "tokens": (d + 1) * outputs,
+    }
+    return encoder_parameter_count(config, vocab_size=vocab_size) + heads[purpose]
 
 
 def encoder_parameter_count(config: Config, *, vocab_size: int) -> int:

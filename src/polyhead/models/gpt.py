@@ -33,6 +33,9 @@ def _shape(d_model: int, num_layers: int, num_heads: int, **keys: Any) -> dict[s
     return sizes | {"d_ff": 4 * d_model} | values | keys
 
 
+Purpose = Literal["language", "sequence", "tokens"]
+"""What it is for: text alone, or also answers about a whole row or about each of its tokens."""
+
 PRESETS: dict[str, dict[str, Any]] = {
     "char-tiny": _shape(128, 4, 4, activation="gelu", max_length=64, dropout=0.0),
     "char": _shape(384, 6, 6, activation="gelu", max_length=256, dropout=0.2),
@@ -108,9 +111,11 @@ class State:
 class GPT(nn.Module):
     """Decoder-only Transformer over token ids [B,T]."""
 
-    def __init__(self, config: Config, *, vocab_size: int):
+    def __init__(
+        self, config: Config, *, vocab_size: int, purpose: Purpose = "language", outputs: int = 0
+    ):
         super().__init__()
-        self.config = config
+        self.config, self.purpose = config, purpose
         width = config.d_model
         self.embedding = TokenEmbedding(vocab_size, width, scaled=False)
         self.positions = Positions("learned", width, config.max_length)
@@ -130,6 +135,7 @@ class GPT(nn.Module):
         pre = config.norm == "pre"
         self.norm = nn.LayerNorm(width) if pre else nn.Identity()
         self.head = OutputHead(self.embedding.weight)
+        self.answers = None if purpose == "language" else nn.Linear(width, outputs)
         residual = (2 * config.num_layers) ** -0.5 if pre else 1.0
         initialisation.normal(self, blocks=self.blocks, residual=residual)
 
@@ -154,6 +160,15 @@ class GPT(nn.Module):
         for block in self.blocks:
             x = block(x, allowed)
         return self.norm(x)
+
+    def answer(self, hidden: Tensor, positions: Tensor) -> Tensor:
+        """`outputs` numbers about each row, [B,outputs], of its last token's hidden state; or about
+        each token, [B,T,outputs] (Radford et al. 2018, section 3.2)."""
+        if self.purpose == "sequence":
+            rows = torch.arange(len(hidden), device=hidden.device)
+            hidden = hidden[rows, positions.argmax(dim=1)]
+        answers: Tensor = self.answers(self.dropout(hidden))  # type: ignore[misc]
+        return answers
 
     def begin(self, rows: int) -> State:
         """The state before the first token of so many rows."""
@@ -207,16 +222,21 @@ class GPT(nn.Module):
         return self.head(self.norm(hidden)), after
 
 
-def build(config: Config, *, vocab_size: int) -> GPT:
+def build(
+    config: Config, *, vocab_size: int, purpose: Purpose = "language", outputs: int = 0
+) -> GPT:
     """The model of a recipe."""
-    return GPT(config, vocab_size=vocab_size)
+    return GPT(config, vocab_size=vocab_size, purpose=purpose, outputs=outputs)
 
 
-def parameter_count(config: Config, *, vocab_size: int) -> int:
+def parameter_count(
+    config: Config, *, vocab_size: int, purpose: Purpose = "language", outputs: int = 0
+) -> int:
     """Parameters by formula: a second derivation of what is built."""
     d, ff = config.d_model, config.d_ff
     attention = 4 * (d * d + d)
     feedforward = 2 * d * ff + d + ff
     block = attention + feedforward + 2 * (2 * d)
     final_norm = 2 * d if config.norm == "pre" else 0
-    return (vocab_size + config.max_length) * d + config.num_layers * block + final_norm
+    answers = 0 if purpose == "language" else (d + 1) * outputs
+    return (vocab_size + config.max_length) * d + config.num_layers * block + final_norm + answers

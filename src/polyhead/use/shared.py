@@ -12,6 +12,9 @@ from polyhead.runs.folder import Run
 if TYPE_CHECKING:
     from polyhead.export.verify import Exported
 
+LABELLED = ("classification", "multiple_choice", "question_answering", "regression", "tagging")
+"""Tasks whose runs are used alike, by `labelled`."""
+
 METHODS = {
     "translation": (
         "translate",
@@ -24,8 +27,9 @@ METHODS = {
     ),
     "language_modeling": ("generate", "evaluate", "attention", "export"),
     "masked_lm": ("fill", "embed", "evaluate", "attention", "export"),
+    **dict.fromkeys(LABELLED, ("classify", "evaluate", "attention")),
 }
-HIDDEN = ("options", "search", "score_tokens", "draw_positions", "classify")
+HIDDEN = ("options", "search", "score_tokens", "draw_positions")
 """Further names that code for another task may ask for."""
 
 

@@ -1,0 +1,205 @@
+"""Texts with what is to be said of them: labels, numbers, choices, tags, answers."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from polyhead.config import DataPath, Section
+from polyhead.data.tables import TableSource, read_rows
+from polyhead.errors import DataError, DataFault
+from polyhead.files import open_bytes, read_lines
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Texts (of a pair two), the answer as it stands in the file (None: not known), and where."""
+
+    texts: tuple[str, ...]
+    target: Any
+    place: str
+
+
+def as_list(value: Any) -> Any:
+    """A mapping, or a list of them, as a list; nothing is none."""
+    return value if isinstance(value, list) else [] if value is None else [value]
+
+
+class LabelledTable(TableSource):
+    """A table with a column of texts, perhaps one of second texts, and one of labels or numbers."""
+
+    text_column: str = Field(description="what is to be labelled")
+    pair_column: str | None = Field(None, description="of pairs: the second text")
+    label_column: str = Field(description="the label, or the number")
+
+    @model_validator(mode="after")
+    def _check(self) -> LabelledTable:
+        if not self.is_table:
+            raise ValueError("give a file, or hub")
+        self.check_table()
+        return self
+
+
+class ChoiceTable(TableSource):
+    """A table with a text, several ways to go on, and which of them is right."""
+
+    text_column: str = Field(description="the text, or the question")
+    choice_columns: list[str] = Field(min_length=2, description="columns of the choices, in order")
+    label_column: str = Field(
+        description="the right choice: its column's name, or its number from 0"
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> ChoiceTable:
+        if not self.is_table:
+            raise ValueError("give a file, or hub")
+        self.check_table()
+        return self
+
+
+class TaggedFile(Section):
+    """CoNLL's format: a word and its tag a line, blank lines between sentences."""
+
+    file: DataPath = Field(description="columns apart by a tab or spaces; .gz allowed")
+    token_column: int = Field(0, description="counted from 0, or from the end: -1 is the last")
+    tag_column: int = Field(-1, description="likewise")
+
+
+class QuestionFile(Section):
+    """SQuAD's JSON: data, paragraphs, qas."""
+
+    file: DataPath = Field(description=".json, .gz allowed")
+
+
+LabelledTables = Annotated[list[LabelledTable], BeforeValidator(as_list)]
+ChoiceTables = Annotated[list[ChoiceTable], BeforeValidator(as_list)]
+TaggedFiles = Annotated[list[TaggedFile], BeforeValidator(as_list)]
+QuestionFiles = Annotated[list[QuestionFile], BeforeValidator(as_list)]
+
+
+def fault(place: str, kind: str, message: str) -> DataFault:
+    """A fault at a place, as `Labelled` names them."""
+    return DataFault(kind, place, 0, message, text=f"{place}: {message}")
+
+
+def read_labelled(table: LabelledTable) -> Iterator[Labelled]:
+    """The rows of a table; raises DataFault for a missing label or text."""
+    columns = [c for c in (table.text_column, table.pair_column) if c is not None]
+    for row, cells in read_rows(table, [*columns, table.label_column]):
+        *texts, label = cells
+        place = f"{table.label}, {table.unit} {row}"
+        if not label.strip():
+            raise fault(place, "no_label", f"the column {table.label_column!r} is empty")
+        for column, text in zip(columns, texts, strict=True):
+            if not text.strip():
+                raise fault(place, "empty", f"the column {column!r} is empty")
+        yield Labelled(tuple(texts), label.strip(), place)
+
+
+def read_numbers(table: LabelledTable) -> Iterator[Labelled]:
+    """The same with numbers; raises DataFault for what is none."""
+    for one in read_labelled(table):
+        try:
+            number = float(one.target)
+        except ValueError:
+            number = math.nan
+        if not math.isfinite(number):
+            raise fault(one.place, "no_number", f"{one.target!r} is not a number")
+        yield Labelled(one.texts, number, one.place)
+
+
+def read_choices(table: ChoiceTable) -> Iterator[Labelled]:
+    """Texts (text, choice, choice, …) and the number of the right one."""
+    names = table.choice_columns
+    for row, cells in read_rows(table, [table.text_column, *names, table.label_column]):
+        *texts, label = cells
+        place = f"{table.label}, {table.unit} {row}"
+        if label in names:
+            right = names.index(label)
+        elif label.isdecimal() and int(label) < len(names):
+            right = int(label)
+        else:
+            raise fault(
+                place, "bad_label",
+                f"{label!r} is no choice: it must be one of {', '.join(names)} or a number from 0 "
+                f"to {len(names) - 1}",
+            )  # fmt: skip
+        yield Labelled(tuple(texts), right, place)
+
+
+def read_tagged(source: TaggedFile) -> Iterator[Labelled]:
+    """Sentences as one text of words with spaces between, and their tags.
+
+    Raises DataFault, with file and line, for a line with another number of columns than the first.
+    """
+    path = Path(source.file)
+    words: list[str] = []
+    tags: list[str] = []
+    width = first = begin = 0
+    for number, line in enumerate(read_lines(path), start=1):
+        cells = line.split("\t") if "\t" in line else line.split()
+        if not line.strip() or cells[0] == "-DOCSTART-":
+            if words:
+                yield Labelled((" ".join(words),), tags, f"{path}, line {begin}")
+            words, tags = [], []
+            continue
+        if not width:
+            width, first = len(cells), number
+            columns = (source.token_column, source.tag_column)
+            if width < 2 or any(not -width <= c < width for c in columns):
+                wanted = f"columns {source.token_column} and {source.tag_column}"
+                raise fault(
+                    f"{path}, line {number}", "columns", f"{width} columns; {wanted} needed"
+                )
+        if len(cells) != width or not all(
+            cells[c].strip() for c in (source.token_column, source.tag_column)
+        ):
+            message = f"{len(cells)} columns, but line {first} has {width}"
+            raise fault(f"{path}, line {number}", "columns", message)
+        begin = begin if words else number
+        words.append("".join(cells[source.token_column].split()))
+        tags.append(cells[source.tag_column].strip())
+    if words:
+        yield Labelled((" ".join(words),), tags, f"{path}, line {begin}")
+    if not width:
+        raise DataError(f"{path}: there is no line with a word and its tag")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Where an answer begins in its context, and all texts that are right."""
+
+    start: int
+    texts: tuple[str, ...]
+
+
+def read_questions(source: QuestionFile) -> Iterator[Labelled]:
+    """Texts (question, context) and the Answer.
+
+    Raises DataError for what is not SQuAD's JSON, for a question without an answer, and for an
+    answer that does not stand where it should.
+    """
+    path = Path(source.file)
+    try:
+        with open_bytes(path) as file:
+            articles = json.load(file)["data"]
+        found = [(p["context"], q) for a in articles for p in a["paragraphs"] for q in p["qas"]]
+        rows = [(c, str(q["id"]), q["question"], q["answers"]) for c, q in found]
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path} is not SQuAD's JSON (data, paragraphs, qas): {error!r}") from None
+    if not rows:
+        raise DataError(f"{path}: there is no question")
+    for context, name, question, answers in rows:
+        place = f"{path}, question {name}"
+        if not answers:
+            raise fault(place, "no_answer", "it has no answer, and every question needs one")
+        text, start = answers[0]["text"], answers[0]["answer_start"]
+        if context[start : start + len(text)] != text:
+            raise fault(place, "answer", f"{text!r} does not stand at {start} of the context")
+        yield Labelled((question, context), Answer(start, tuple(a["text"] for a in answers)), place)

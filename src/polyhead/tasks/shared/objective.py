@@ -1,0 +1,78 @@
+"""What a task about labelled texts must say for itself; `supervised` does all the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from polyhead.data.framing import Example, Framer, LabelledBatch
+from polyhead.data.labelled import Labelled
+from polyhead.data.tokenizers import Tokenizer
+from polyhead.errors import UsageError
+
+Answers = NDArray[np.float32]
+"""What a model gives for one example: [rows,outputs], or [T,outputs] about its tokens."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What turns a text into an example: the tokenizer, the special tokens, what was learned of
+    the training data before training (label names, a mean), and the recipe's `data:`."""
+
+    tokenizer: Tokenizer
+    framer: Framer
+    learned: dict[str, Any]
+    data: Any
+
+
+class Objective(Protocol):
+    """One task about labelled texts."""
+
+    purpose: Literal["sequence", "tokens"]
+    metric: str  # the one that a person looks at first
+
+    def read(self, source: Any) -> Iterable[Labelled]:
+        """The labelled texts of one entry of `data.train`; raises DataError."""
+
+    def learn(self, targets: Sequence[Any]) -> dict[str, Any]:
+        """What has to be known of all training targets; it goes into labels.json."""
+
+    def outputs(self, learned: dict[str, Any]) -> int:
+        """Numbers that the model gives for each row or token."""
+
+    def examples(self, one: Labelled, frame: Frame) -> tuple[list[Example], int]:
+        """(the examples of a text, how many of its rows were cut); raises DataFault.
+
+        The target may be None: the answer is not known.
+        """
+
+    def loss(
+        self, answers: Tensor, batch: LabelledBatch, learned: dict[str, Any], smoothing: float
+    ) -> tuple[Tensor, Tensor]:
+        """(sum of the loss, sum of the plain NLL); answers [R,outputs], or [R,T,outputs]."""
+
+    def say(
+        self, answers: Sequence[Answers], examples: Sequence[Example], learned: dict[str, Any]
+    ) -> list[dict[str, Any]]:
+        """For each text, in order, what `classify --json` prints of it beside the input."""
+
+    def metrics(
+        self, said: Sequence[dict[str, Any]], right: Sequence[Any], learned: dict[str, Any]
+    ) -> dict[str, float]:
+        """Scores of what was said of texts with these targets."""
+
+    def input(self, line: str) -> tuple[str, ...]:
+        """The texts of a line that a user gives; raises UsageError."""
+
+
+def fields(line: str, least: int, most: int | None, what: str) -> tuple[str, ...]:
+    """A line's parts between tabs; raises UsageError unless there are as many as needed."""
+    parts = tuple(line.split("\t"))
+    if len(parts) < least or (most is not None and len(parts) > most):
+        raise UsageError(f"{line[:60]!r}: {what} is needed, found {len(parts)} with tabs between")
+    return parts

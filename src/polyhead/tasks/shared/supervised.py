@@ -1,0 +1,312 @@
+"""Learning from labelled texts with GPT or BERT: everything but what a label is.
+
+A task's module has `Data`, the schema of its `data:`, and `OBJECTIVE`, which knows what is asked;
+`Task` is this class. Fine-tuning GPT: Radford et al. 2018, section 3.2 and 3.3; BERT: Devlin et al.
+2019, section 4.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+from polyhead import registry
+from polyhead.config import DataSection, Recipe
+from polyhead.data import tokenizers
+from polyhead.data.batching import Plan, by_length
+from polyhead.data.framing import DELIMITER, EXTRACT, Examples, Framer, LabelledBatch
+from polyhead.data.labelled import Labelled
+from polyhead.data.tokenizers import BEGINS, MASKS, Tokenizer
+from polyhead.errors import DataError, RecipeError, RunError, UsageError
+from polyhead.files import write_json
+from polyhead.tasks.shared.objective import Answers, Frame, Objective
+from polyhead.tasks.shared.protocol import Say
+
+JUDGED_TOGETHER = 8192  # tokens
+LABELS = "labels.json"
+LM_WEIGHT = 0.5  # lambda of Radford et al. 2018, section 4.1
+
+
+class SupervisedData(DataSection):
+    """What `data:` says in every task about labelled texts."""
+
+    training_defaults: ClassVar[dict[str, Any]] = {"label_smoothing": 0.0}
+
+    max_length: int | None = Field(
+        None, ge=4, description="tokens of a row, longer texts lose their end; none: the model's"
+    )
+    lm_weight: float | None = Field(
+        None, ge=0, description="of GPT: weight of its language model's loss beside; none: 0.5"
+    )
+
+
+@dataclass
+class Supervised:
+    """The task: a tokenizer with the special tokens of a row, and what is known of the labels."""
+
+    recipe: Recipe
+    tokenizer: Tokenizer
+    learned: dict[str, Any] | None = None
+    unit: str = "examples"
+    judged: tuple[float, list[Answers]] = field(default_factory=lambda: (float("nan"), []))
+
+    @property
+    def objective(self) -> Objective:
+        """What is asked."""
+        objective: Objective = registry.find("tasks", self.recipe.task).OBJECTIVE
+        return objective
+
+    @property
+    def data(self) -> Any:
+        return self.recipe.data
+
+    @property
+    def source_tokenizer(self) -> Tokenizer:
+        """What reads a text from the user."""
+        return self.tokenizer
+
+    @property
+    def is_gpt(self) -> bool:
+        """Whether the model is GPT, which also goes on learning language; else it is BERT."""
+        return bool(self.recipe.model.kind == "gpt")  # type: ignore[attr-defined]
+
+    @property
+    def known(self) -> dict[str, Any]:
+        """What was learned of the labels; raises RunError where that was not kept."""
+        if self.learned is None:
+            raise RunError(f"{LABELS} is missing: the run folder is damaged")
+        return self.learned
+
+    # --- making and keeping it
+
+    @classmethod
+    def read_training(cls, recipe: Recipe, say: Say) -> list[Labelled]:
+        """The labelled training texts; raises RecipeError for a model that does not fit."""
+        _check(recipe)
+        objective = registry.find("tasks", recipe.task).OBJECTIVE
+        found = [one for source in recipe.data.train for one in objective.read(source)]  # type: ignore[attr-defined]
+        say(f"read {len(found):,} training examples")
+        return found
+
+    @classmethod
+    def train_tokenizers(cls, recipe: Recipe, read: Sequence[Labelled]) -> Supervised:
+        """The task with a tokenizer trained on the texts."""
+        special = _special(recipe)
+        texts = (text for one in read for text in one.texts)
+        return cls(
+            recipe, tokenizers.train(recipe.tokenizer, texts, verbatim=True, special=special)
+        )
+
+    @classmethod
+    def load(cls, recipe: Recipe, folder: Path) -> Supervised:
+        """The task with the tokenizer of a run folder, and with its labels if it has any.
+
+        A GPT that was trained on text alone gets its two new tokens here.
+        """
+        tokenizer = Tokenizer.load(folder / "tokenizer.json")
+        names = _special(recipe)
+        if DELIMITER in names and tokenizer.inner.token_to_id(EXTRACT) is None:
+            tokenizer.inner.add_special_tokens(list(names))
+            tokenizer = Tokenizer(tokenizer.inner)
+        path = folder / LABELS
+        learned = None
+        if path.is_file():
+            try:
+                learned = json.loads(path.read_text(encoding="utf-8"))
+            except ValueError as error:
+                raise RunError(f"{path} is damaged: {error}") from None
+        return cls(recipe, tokenizer, learned)
+
+    def save(self, folder: Path) -> None:
+        """Write the tokenizer and the labels into a run folder."""
+        self.tokenizer.save(folder / "tokenizer.json")
+        if self.learned is not None:
+            write_json(folder / LABELS, self.learned)
+
+    def sizes(self) -> dict[str, Any]:
+        """What a model must know to be built."""
+        return {
+            "vocab_size": self.tokenizer.size,
+            "purpose": self.objective.purpose,
+            "outputs": self.objective.outputs(self.known),
+        }
+
+    def vocabulary(self, weight: str) -> tuple[str, Tokenizer]:
+        """(name, tokenizer) of the only vocabulary."""
+        return "token", self.tokenizer
+
+    # --- data
+
+    @property
+    def frame(self) -> Frame:
+        """What turns texts into examples."""
+        tokenizer = self.tokenizer
+        longest = self.recipe.model.max_length  # type: ignore[attr-defined]
+        longest = min(longest, self.data.max_length or longest)
+        if self.is_gpt:
+            between, end = map(tokenizer.inner.token_to_id, (DELIMITER, EXTRACT))
+            if between is None or end is None:
+                raise RunError(f"the tokenizer has no {DELIMITER} or no {EXTRACT}: it is damaged")
+            framer = Framer(tokenizer.end_id, between, end, longest)
+        else:
+            framer = Framer(tokenizer.begin_id, tokenizer.end_id, tokenizer.end_id, longest)
+        return Frame(tokenizer, framer, self.known, self.data)
+
+    def encode(self, read: Sequence[Labelled]) -> Examples:
+        """Texts as examples."""
+        frame, found, cut = self.frame, [], 0
+        for one in read:
+            examples, shortened = self.objective.examples(one, frame)
+            found += examples
+            cut += shortened
+        return Examples(found, self.tokenizer.pad_id, self.recipe.seed, cut)
+
+    def training_corpus(self, read: Sequence[Labelled], say: Say) -> Examples:
+        """The examples to train on."""
+        if self.learned is None:
+            self.learned = self.objective.learn([one.target for one in read])
+        corpus = self.encode(read)
+        _tell_cut(corpus, "train", say)
+        return corpus
+
+    def read(self, split: str, say: Say) -> Examples:
+        """The valid or test split; raises DataError where the recipe names none."""
+        corpus = self.encode(self.read_split(split))
+        _tell_cut(corpus, split, say)
+        return corpus
+
+    def read_split(self, split: str) -> list[Labelled]:
+        """The labelled texts of the valid or test split."""
+        if split not in ("valid", "test"):
+            raise UsageError(f"split {split!r} is not one of valid, test")
+        sources = getattr(self.data, split)
+        if not sources:
+            raise DataError(f"the recipe names no {split} data (data.{split})")
+        return [one for source in sources for one in self.objective.read(source)]
+
+    def plan(self, corpus: Examples, epoch: int) -> Plan:
+        """The batches of an epoch."""
+        return corpus.plan(batch_tokens=self.recipe.training.tokens_together, epoch=epoch)
+
+    # --- training and judging
+
+    def loss(
+        self, model: nn.Module, batch: LabelledBatch, smoothing: float
+    ) -> tuple[Tensor, Tensor]:
+        """(sum of the loss, sum of the plain NLL) over the answers that are asked for.
+
+        GPT's loss is L_task + lambda L_language (Radford et al. 2018, equation 5), the language
+        model's being the mean over a row's tokens.
+        """
+        hidden, answers = self._answers(model, batch)
+        loss, nll = self.objective.loss(answers.float(), batch, self.known, smoothing)
+        weight = LM_WEIGHT if self.data.lm_weight is None else self.data.lm_weight
+        if self.is_gpt and weight:
+            loss = loss + weight * _language_loss(model, hidden, batch)
+        return loss, nll.detach()
+
+    def _answers(self, model: nn.Module, batch: LabelledBatch) -> tuple[Tensor, Tensor]:
+        texts = () if self.is_gpt else (batch.texts,)
+        hidden = model(batch.inputs, batch.positions, *texts)
+        return hidden, model.answer(hidden, batch.positions)  # type: ignore[operator]
+
+    @torch.inference_mode()
+    def answers(self, model: nn.Module, corpus: Examples) -> tuple[float, list[Answers]]:
+        """(nats per answer where they are known, what the model gives for every example)."""
+        total, asked = 0.0, 0
+        found: dict[int, Answers] = {}
+        rows = len(corpus.examples[0].rows)
+        for indices in by_length(corpus.lengths * rows, JUDGED_TOGETHER):
+            batch = corpus.batch(indices)
+            _, answers = self._answers(model, batch)
+            total += float(self.objective.loss(answers.float(), batch, self.known, 0.0)[1])
+            asked += batch.tokens
+            values = answers.float().numpy()
+            for place, index in enumerate(indices.tolist()):
+                own = values[place * rows : (place + 1) * rows]
+                found[index] = own[0] if own.ndim == 3 else own
+        return total / max(1, asked), [found[index] for index in range(len(corpus))]
+
+    def nll(self, model: nn.Module, corpus: Examples) -> float:
+        """Nats per answer."""
+        self.judged = self.answers(model, corpus)
+        return self.judged[0]
+
+    def validate(self, model: nn.Module, corpus: Examples, nll: float) -> dict[str, float]:
+        """The task's metrics."""
+        nll_then, answers = self.judged
+        if nll_then != nll:
+            _, answers = self.answers(model, corpus)
+        return self.metrics(answers, corpus)
+
+    def metrics(self, answers: Sequence[Answers], corpus: Examples) -> dict[str, float]:
+        """Scores of a model's answers."""
+        said = self.objective.say(answers, corpus.examples, self.known)
+        return self.objective.metrics(said, _right(corpus), self.known)
+
+    def hardest(self, corpus: Examples) -> tuple[Examples, float]:
+        """The longest examples, which are computed together, and how many of them there are."""
+        rows = len(corpus.examples[0].rows)
+        part = corpus.first(len(by_length(corpus.lengths * rows, JUDGED_TOGETHER)[0]))
+        return part, len(corpus) / len(part)
+
+    def sample(self, model: nn.Module, corpus: Examples, index: int) -> str:
+        """A text, what is right of it, and what the model says."""
+        one = Examples([corpus.examples[index % len(corpus)]], corpus.pad, corpus.seed)
+        _, answers = self.answers(model, one)
+        (said,) = self.objective.say(answers, one.examples, self.known)
+        text = self.tokenizer.text(one.examples[0].rows[0][0])
+        return f"  {text[:100]!r}\n  right: {_right(one)[0]}  model: {said['label']}"
+
+    def describe(self, corpus: Examples) -> dict[str, Any]:
+        """Numbers about a corpus, for the model card."""
+        return {
+            "examples": len(corpus),
+            "tokens": corpus.size,
+            "fingerprint": corpus.fingerprint,
+        }
+
+
+def _right(corpus: Examples) -> list[Any]:
+    """The right answers, one for each text."""
+    return [one.right for one in corpus.examples if one.first]
+
+
+def _check(recipe: Recipe) -> None:
+    kind = recipe.model.kind  # type: ignore[attr-defined]
+    problems = []
+    if kind not in ("gpt", "bert"):
+        problems.append(f"model.kind: the task {recipe.task} needs gpt or bert (found {kind!r})")
+    if kind == "bert" and recipe.data.lm_weight is not None:  # type: ignore[attr-defined]
+        problems.append("data.lm_weight: BERT has no language model's loss; leave it out")
+    if problems:
+        raise RecipeError(recipe.name, problems)
+
+
+def _special(recipe: Recipe) -> tuple[str, str]:
+    """The tokens that a row needs beside the end token."""
+    gpt = recipe.model.kind == "gpt"  # type: ignore[attr-defined]
+    return (DELIMITER, EXTRACT) if gpt else (BEGINS[0], MASKS[0])
+
+
+def _tell_cut(corpus: Examples, split: str, say: Say) -> None:
+    if corpus.cut:
+        say(f"{split}: {corpus.cut:,} texts were longer than a row and lost their end")
+
+
+def _language_loss(model: nn.Module, hidden: Tensor, batch: LabelledBatch) -> Tensor:
+    """The mean NLL of each row's tokens after its first, summed over rows."""
+    real = batch.positions[:, 1:] >= 0
+    logits = model.head(hidden[:, :-1][real]).float()  # type: ignore[operator]
+    nll = F.cross_entropy(logits, batch.inputs[:, 1:][real], reduction="none")
+    counts = real.sum(dim=1)
+    share = (1.0 / counts.clamp(min=1))[:, None].expand_as(real)[real]
+    return (nll * share).sum()

@@ -1,0 +1,112 @@
+"""A trained model of labels, numbers, tags or answers: classify, evaluate, explain, look inside."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from polyhead.data.framing import Examples
+from polyhead.data.labelled import Labelled
+from polyhead.data.tokenizers import Explanation
+from polyhead.errors import RunError
+from polyhead.inspection.maps import AttentionMaps
+from polyhead.inspection.text import text_attention
+from polyhead.runs.card import write_card
+from polyhead.runs.folder import Run
+from polyhead.tasks.shared.supervised import Supervised
+from polyhead.use.shared import check_one_text, check_texts, no_such_method, refuse
+
+
+class LabelledModel:
+    """A trained run of a task about labelled texts."""
+
+    def __init__(self, run: Run, task: Supervised, model: nn.Module, precision: str = "fp32"):
+        self.run, self.task, self.model, self.precision = run, task, model, precision
+
+    def __getattr__(self, name: str) -> Any:
+        no_such_method(self.run, name, self)
+
+    def classify(
+        self, inputs: Sequence[str], *, say: Callable[[str], None] = lambda text: None
+    ) -> list[dict[str, Any]]:
+        """What the model says of each input: {input, label, probability, …} in order.
+
+        Parts of an input (a pair, a text and its choices, a question and its context) have a tab
+        between. `label` is a label, a number, the number of a choice, tagged words, or an answer.
+        Raises UsageError for an input without the parts that are needed.
+        """
+        check_texts(inputs, "inputs")
+        if not inputs:
+            return []
+        objective = self.task.objective
+        texts = [objective.input(line) for line in inputs]
+        examples = self._examples(texts, say)
+        _, answers = self.task.answers(self.model, examples)
+        said = objective.say(answers, examples.examples, self.task.known)
+        return [{"input": line, **one} for line, one in zip(inputs, said, strict=True)]
+
+    def _examples(self, texts: Sequence[tuple[str, ...]], say: Callable[[str], None]) -> Examples:
+        read = [
+            Labelled(parts, None, f"input {number}") for number, parts in enumerate(texts, start=1)
+        ]
+        examples = self.task.encode(read)
+        if examples.cut:
+            say(f"{examples.cut:,} texts are longer than the model reads; their end is left out")
+        return examples
+
+    def evaluate(
+        self,
+        split: str | None = None,
+        *,
+        say: Callable[[str], None] = lambda text: None,
+        **options: Any,
+    ) -> dict[str, Any]:
+        """The report of a split (default: test), as `evaluate --json` prints it.
+
+        `nll` is in nats per answer; the other metrics are the task's.
+        """
+        refuse(self.run, options, ("split", "precision"))
+        split = split or "test"
+        corpus = self.task.read(split, say)
+        start = time.perf_counter()
+        nll, answers = self.task.answers(self.model, corpus)
+        seconds = time.perf_counter() - start
+        report = {
+            "run": str(self.run.path),
+            "split": split,
+            "examples": sum(one.first for one in corpus.examples),
+            "metrics": {**self.task.metrics(answers, corpus), "nll": nll},
+            "seconds": round(seconds, 3),
+            "tokens_per_second": round(corpus.size / seconds, 1),
+        }
+        if split == "test":
+            try:
+                write_card(self.run, self.run.info.get("data"), report)
+            except RunError as error:  # a folder one may only read
+                say(f"the scores were not written into the run: {error}")
+        return report
+
+    def attention(self, text: str, target: str | None = None) -> AttentionMaps:
+        """Every attention weight while an input is read (of several rows, the first)."""
+        check_one_text(text, target)
+        examples = self._examples([self.task.objective.input(text)], lambda _: None)
+        ids, kinds = examples.examples[0].rows[0]
+        texts = () if self.task.is_gpt else (torch.tensor([kinds]),)
+        positions = torch.from_numpy(np.arange(len(ids))[None])
+        return text_attention(
+            lambda: self.model(torch.tensor([ids]), positions, *texts),
+            self.task.tokenizer.labels(ids),
+            title=self.run.recipe.name,
+        )
+
+    def explain(self, text: str) -> Explanation:
+        """How the tokenizer cuts a text."""
+        return self.task.tokenizer.explain(text)
+
+
+Model = LabelledModel

@@ -1,0 +1,228 @@
+"""Learning from labelled texts, from scratch and from a pre-trained run; `classify`; bad files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from polyhead_system import check_told, info, inside, journal
+from test_masked_lm import write_masked_recipe
+
+import polyhead
+
+pytestmark = pytest.mark.xdist_group("labelled")
+ANIMALS, COLOURS = ("cat", "dog", "hen"), ("red", "blue", "pink")
+SIZE = {"d_model": 32, "num_layers": 1, "num_heads": 2, "d_ff": 64, "max_length": 32}
+PARTS = (("train", 90), ("valid", 18), ("test", 18))
+
+
+def table(folder: Path, header: str, row: Any) -> dict[str, str]:
+    """TSV files of rows(i); the entries of `data` without their columns."""
+    for name, count in PARTS:
+        lines = [header, *(row(i) for i in range(count))]
+        (folder / f"{name}.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return {name: f"{name}.tsv" for name, _ in PARTS}
+
+
+def sentence(i: int) -> str:
+    return f"a {COLOURS[i // 3 % 3]} {ANIMALS[i % 3]} sat here"
+
+
+def write_task(folder: Path, task: str, kind: str = "bert", **changes: Any) -> Path:
+    """A tiny recipe and its data: what is asked can be read off single words."""
+    columns: dict[str, Any] = {"text_column": "text", "label_column": "label"}
+    more: dict[str, Any] = {}
+    if task == "classification":
+        files = table(folder, "text\tlabel", lambda i: f"{sentence(i)}\t{ANIMALS[i % 3]}")
+    elif task == "regression":
+        files = table(
+            folder, "text\tother\tlabel", lambda i: f"{sentence(i)}\ta {ANIMALS[0]}\t{i % 3 + 0.5}"
+        )
+        columns["pair_column"], more = "other", {"symmetric": True}
+    elif task == "multiple_choice":
+        files = table(
+            folder, "text\ta\tb\tlabel",
+            lambda i: "what is it\t" + ("red\tdog\tb", "cat\tpink\ta")[i % 2],
+        )  # fmt: skip
+        columns |= {"choice_columns": ["a", "b"]}
+    elif task == "tagging":
+        columns, files = {}, {}
+        for name, count in PARTS:
+            words = [(w, "B-ANIMAL" if w in ANIMALS else "O") for i in range(count)
+                     for w in [*sentence(i).split(), ""]]  # fmt: skip
+            text = "".join(f"{w}\tx\t{t}\n" if w else "\n" for w, t in words)
+            (folder / f"{name}.conll").write_text(text, encoding="utf-8")
+            files[name] = f"{name}.conll"
+    else:
+        columns, files = {}, {}
+        for name, count in PARTS:
+            questions = []
+            for i in range(count):
+                context, answer = f"it is near . {sentence(i)} . so it was", ANIMALS[i % 3]
+                answers = [{"text": answer, "answer_start": context.index(answer)}]
+                question = {"id": str(i), "question": "which animal ?", "answers": answers}
+                questions.append({"context": context, "qas": [question]})
+            content = {"data": [{"paragraphs": questions}]}
+            (folder / f"{name}.json").write_text(json.dumps(content), encoding="utf-8")
+            files[name] = f"{name}.json"
+    data = {name: {"file": file, **columns} for name, file in files.items()}
+    recipe: dict[str, Any] = {
+        "name": "it", "seed": 2, "task": task, "model": {"kind": kind, "dropout": 0.0, **SIZE},
+        "data": {**data, **more}, "tokenizer": {"kind": "wordpiece", "vocab_size": 90},
+        "training": {
+            **{"batch_tokens": 256, "max_steps": 120, "validate_every": 60, "precision": "fp32"},
+            "optimizer": {"kind": "adamw", "lr": 0.006},
+            "schedule": {"kind": "linear", "warmup_steps": 5},
+        },
+    }  # fmt: skip
+    for section, values in changes.items():
+        recipe[section] = recipe[section] | values
+    path = folder / "it.yaml"
+    path.write_text(yaml.safe_dump(recipe), encoding="utf-8")
+    return path
+
+
+def trained(folder: Path, *arguments: object, **options: Any) -> Path:
+    recipe = write_task(folder, *map(str, arguments), **options)
+    outcome = inside("train", recipe, "--out", folder / "run")
+    assert outcome.code == 0, outcome.err
+    return folder / "run"
+
+
+@pytest.mark.parametrize("kind", ["bert", "gpt"])
+@pytest.mark.parametrize(
+    ("task", "metric", "line", "label"),
+    [
+        ("classification", "accuracy", "a blue hen sat here", "hen"),
+        ("regression", "pearson", "a red cat sat here\ta cat", 0.5),
+        ("multiple_choice", "accuracy", "what is it\tred\tdog", "1"),
+        ("tagging", "f1", "a pink cat sat here", "a/O pink/O cat/B-ANIMAL sat/O here/O"),
+        (
+            "question_answering",
+            "exact_match",
+            "which animal ?\tit is near . a red hen sat here . so it was",
+            "hen",
+        ),
+    ],
+)
+def test_every_task_is_learned_and_said(
+    tmp_path: Path, kind: str, task: str, metric: str, line: str, label: Any
+) -> None:
+    run = trained(tmp_path, task, kind)
+    report = inside("evaluate", run, "--json").json()
+    assert report["metrics"][metric] > 0.9
+    assert report["examples"] == 18
+    valid = [entry for entry in journal(run) if entry["kind"] == "valid"]
+    assert valid[-1][metric] > 0.9
+    assert valid[-1]["nll"] < valid[0]["nll"]
+    outcome = inside("classify", run, "-", stdin=f"{line}\n{line}\n".encode())
+    assert outcome.code == 0, outcome.err
+    assert len(outcome.lines) == 2
+    (found,) = inside("classify", run, "-", "--json", stdin=f"{line}\n".encode()).json()
+    assert found["input"] == line
+    if task == "regression":
+        assert found["label"] == pytest.approx(label, abs=0.4)
+        assert "probability" not in found
+    else:
+        assert found["label"] == label
+        assert outcome.lines[0] == f"{label}\t{found['probability']:.4f}"
+        assert 0 < found["probability"] <= 1
+    if "probabilities" in found:
+        assert sum(found["probabilities"].values()) == pytest.approx(1)
+    drawn = inside("inspect", run, line, "--out", tmp_path / "a.json")
+    assert drawn.code == 0, drawn.err
+
+
+def test_resuming_is_exact(tmp_path: Path) -> None:
+    recipe = write_task(tmp_path, "classification", "gpt")
+    proof = inside("verify-resume", recipe, "--steps", 4, "--json").json()
+    assert (proof["identical"], proof["max_difference"]) == (True, 0)
+
+
+def test_an_answer_is_the_same_whatever_it_is_batched_with(tmp_path: Path) -> None:
+    model = polyhead.load(trained(tmp_path, "classification"))
+    lines = ["a red cat", "hen", "a blue dog sat here and there was another cat and a hen", "dog"]
+    together = model.classify(lines)
+    for line, found in zip(lines, together, strict=True):
+        (alone,) = model.classify([line])
+        assert alone["probability"] == pytest.approx(found["probability"], abs=1e-4)
+
+
+def test_fine_tuning_carries_what_was_learned_from_text(tmp_path: Path) -> None:
+    masked = write_masked_recipe(tmp_path)
+    outcome = inside("train", masked, "training.max_steps=4", "--out", tmp_path / "masked")
+    assert outcome.code == 0, outcome.err
+    recipe = write_task(tmp_path, "classification")
+    wanted = yaml.safe_load(recipe.read_text(encoding="utf-8"))
+    wanted["model"] = {"kind": "bert"}
+    del wanted["tokenizer"]
+    recipe.write_text(yaml.safe_dump(wanted), encoding="utf-8")
+    outcome = inside("finetune", recipe, "--from", tmp_path / "masked", "--out", tmp_path / "run")
+    assert outcome.code == 0, outcome.err
+    carried = info(tmp_path / "run")["finetuned_from"]
+    assert sorted(carried["fresh"]) == [
+        *("answers.output.bias", "answers.output.weight"),
+        *("answers.pooler.dense.bias", "answers.pooler.dense.weight"),
+    ]
+    assert all(name.startswith("head.") for name in carried["dropped"])
+    assert inside("evaluate", tmp_path / "run").code == 0
+
+
+def test_a_gpt_gets_two_new_tokens_and_a_linear_layer(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("a red cat sat here\n" * 60, encoding="utf-8")
+    recipe: dict[str, Any] = {
+        "name": "lm", "task": "language_modeling", "model": {"kind": "gpt", **SIZE},
+        "data": {"train": "a.txt", "valid": "a.txt", "context": 16},
+        "tokenizer": {"kind": "char"}, "training": {"max_steps": 3, "batch_tokens": 64},
+    }  # fmt: skip
+    (tmp_path / "lm.yaml").write_text(yaml.safe_dump(recipe), encoding="utf-8")
+    assert inside("train", tmp_path / "lm.yaml", "--out", tmp_path / "lm").code == 0
+    path = write_task(tmp_path, "regression", "gpt")
+    wanted = yaml.safe_load(path.read_text(encoding="utf-8"))
+    wanted["model"] = {"kind": "gpt"}
+    del wanted["tokenizer"]
+    path.write_text(yaml.safe_dump(wanted), encoding="utf-8")
+    outcome = inside("finetune", path, "--from", tmp_path / "lm", "--out", tmp_path / "run")
+    assert outcome.code == 0, outcome.err
+    carried = info(tmp_path / "run")["finetuned_from"]
+    assert sorted(carried["fresh"]) == ["answers.bias", "answers.weight"]
+    assert carried["dropped"] == []
+    assert carried["vocabulary"]["token"]["new"] == 2
+    resumed = inside("train", "--resume", tmp_path / "run")
+    check_told(resumed, 1, "is complete")
+
+
+@pytest.mark.parametrize(
+    ("task", "name", "text", "said"),
+    [
+        ("classification", "valid.tsv", "text\tlabel\na cat\tcow\n", "'cow' is not known; there"),
+        ("classification", "valid.tsv", "text\tlabel\na cat\t\n", "the column 'label' is empty"),
+        ("classification", "train.tsv", "text\tlabel\na cat\tx\n", "nothing to tell apart"),
+        ("regression", "train.tsv", "text\tother\tlabel\na\tb\tmuch\n", "'much' is not a number"),
+        ("multiple_choice", "train.tsv", "text\ta\tb\tlabel\na\tb\tc\t2\n", "'2' is no choice"),
+        ("tagging", "train.conll", "a\tx\tO\nb\tO\n", "line 2: 2 columns, but line 1 has 3"),
+        ("tagging", "valid.conll", "a\tx\tB-Z\n", "the tag 'B-Z' is not known"),
+        ("question_answering", "train.json", "[1]", "is not SQuAD's JSON"),
+    ],
+)
+def test_bad_files_are_told_with_file_and_line(
+    tmp_path: Path, task: str, name: str, text: str, said: str
+) -> None:
+    recipe = write_task(tmp_path, task)
+    (tmp_path / name).write_text(text, encoding="utf-8")
+    outcome = inside("train", recipe, "--out", tmp_path / "run")
+    check_told(outcome, 1, said, *([name] if "apart" not in said else []))
+
+
+def test_wrong_use_is_told(tmp_path: Path) -> None:
+    recipe = write_task(tmp_path, "classification")
+    out = ("--out", tmp_path / "run")
+    check_told(inside("train", recipe, "model.kind=transformer", *out), 2, "needs gpt or bert")
+    check_told(inside("train", recipe, "data.lm_weight=1", *out), 2, "leave it out")
+    assert inside("train", recipe, "training.max_steps=2", *out).code == 0
+    told = inside("classify", tmp_path / "run", "-", stdin=b"a\tb\tc\n")
+    check_told(told, 2, "a text, or a pair with a tab between, is needed, found 3")
+    check_told(inside("fill", tmp_path / "run", "[MASK]"), 2, "it cannot .fill()", ".classify")

@@ -1,0 +1,110 @@
+"""Rows of labelled texts, CoNLL's columns, and the scores of labels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from polyhead.data.framing import Example, Examples, Framer
+from polyhead.data.labelled import TaggedFile, read_tagged
+from polyhead.errors import DataError, DataFault
+from polyhead.metrics.labels import (
+    answer_scores,
+    entities,
+    entity_f1,
+    macro_f1,
+    pearson,
+    spearman,
+)
+
+FRAMER = Framer(begin=90, between=91, end=92, longest=10)
+
+
+def test_a_row_is_framed_and_its_longer_text_is_cut() -> None:
+    assert FRAMER.row([[1, 2]]) == ([90, 1, 2, 92], [0, 0, 0, 0], False)
+    assert FRAMER.row([[1, 2], [3]]) == ([90, 1, 2, 91, 3, 92], [0, 0, 0, 0, 1, 1], False)
+    ids, texts, cut = FRAMER.row([[1] * 20, [2] * 3])
+    assert (ids, cut) == ([90, *[1] * 4, 91, *[2] * 3, 92], True)
+    assert texts == [0] * 6 + [1] * 4
+    ids, _, _ = FRAMER.row([[1] * 20, [2] * 30])
+    assert (len(ids), ids.count(1) in (3, 4)) == (10, True)
+    assert FRAMER.row([[]]) == ([90, 92], [0, 0], False)
+
+
+def test_a_batch_counts_what_is_asked() -> None:
+    tagged = [
+        Example([([1, 2, 3], [0, 0, 0])], [-1, 4, -1], "a"),
+        Example([([1, 2], [0, 0])], [0, 0], "b"),
+    ]
+    batch = Examples(tagged, pad=7, seed=1).batch(np.array([1, 0]))
+    assert batch.tokens == 3
+    assert batch.targets.tolist() == [[0, 0, -1], [-1, 4, -1]]
+    assert batch.inputs.tolist() == [[1, 2, 7], [1, 2, 3]]
+    assert batch.positions.tolist() == [[0, 1, -1], [0, 1, 2]]
+    rows = [Example([([1], [0]), ([2, 3], [0, 1])], n, "c") for n in (0.5, 1.5)]
+    batch = Examples(rows, pad=7, seed=1).batch(np.array([0, 1]))
+    assert batch.tokens == 2
+    assert batch.inputs.tolist() == [[1, 7], [2, 3], [1, 7], [2, 3]]
+    assert batch.targets.tolist() == [0.5, 1.5]
+
+
+def test_conll_files_are_sentences_of_words_and_tags(tmp_path: Path) -> None:
+    path = tmp_path / "a.conll"
+    text = "-DOCSTART- -X- O O\n\nEU NNP B-NP B-ORG\nrejects VBZ B-VP O\n\n\nPeter NNP B-NP B-PER\n"
+    path.write_text(text, encoding="utf-8")
+    first, second = read_tagged(TaggedFile(file=str(path)))
+    assert (first.texts, first.target) == (("EU rejects",), ["B-ORG", "O"])
+    assert (second.texts, second.target, second.place) == (
+        *(("Peter",), ["B-PER"], f"{path}, line 7"),
+    )
+    (chunk, _) = read_tagged(TaggedFile(file=str(path), tag_column=2))
+    assert chunk.target == ["B-NP", "B-VP"]
+    with pytest.raises(DataFault, match="line 3: 4 columns; columns 0 and 4 needed"):
+        list(read_tagged(TaggedFile(file=str(path), tag_column=4)))
+    path.write_text("\n\n", encoding="utf-8")
+    with pytest.raises(DataError, match="no line with a word and its tag"):
+        list(read_tagged(TaggedFile(file=str(path))))
+
+
+def test_correlations() -> None:
+    x, y = [1.0, 2.0, 3.0, 4.0], [1.0, 4.0, 9.0, 16.0]
+    assert pearson(x, y) == pytest.approx(np.corrcoef(x, y)[0, 1])
+    assert spearman(x, y) == pytest.approx(1)
+    assert spearman([1, 2, 2, 3], [1, 2, 3, 4]) == pytest.approx(0.9486833)  # scipy.stats.spearmanr
+    assert pearson([1, 1, 1], [1, 2, 3]) == 0
+
+
+def test_f1_of_labels() -> None:
+    assert macro_f1(["a", "b", "b"], ["a", "b", "a"]) == pytest.approx((2 / 3 + 2 / 3) / 2)
+    assert macro_f1(["a", "a"], ["a", "b"]) == pytest.approx((2 / 3 + 0) / 2)
+
+
+@pytest.mark.parametrize(
+    ("tags", "found"),
+    [
+        ("B-P I-P O B-L", {("P", 0, 2), ("L", 3, 4)}),
+        ("I-P I-P O", {("P", 0, 2)}),
+        ("B-P B-P I-L", {("P", 0, 1), ("P", 1, 2), ("L", 2, 3)}),
+        ("O O", set()),
+        ("P P O L", {("P", 0, 2), ("L", 3, 4)}),
+    ],
+)
+def test_entities_are_those_of_conlleval(tags: str, found: set[tuple[str, int, int]]) -> None:
+    assert entities(tags.split()) == found
+
+
+def test_an_entity_counts_only_whole_and_with_its_type() -> None:
+    right = [["B-P", "I-P", "O", "B-L"]]
+    scores = entity_f1([["B-P", "O", "O", "B-L"]], right)
+    assert scores == {"precision": 0.5, "recall": 0.5, "f1": 0.5}
+    assert entity_f1([["O"] * 4], right)["f1"] == 0
+
+
+def test_answers_are_compared_as_squad_does() -> None:
+    found = answer_scores(
+        ["The red cat!", "a dog", "hen"], [["red cat"], ["cow", "big dog"], ["x"]]
+    )
+    assert found["exact_match"] == pytest.approx(1 / 3)
+    assert found["f1"] == pytest.approx((1 + 2 / 3 + 0) / 3)
