@@ -160,7 +160,7 @@ def _schemas() -> Iterator[tuple[str, type[BaseModel]]]:
 def _inner(prefix: str, schema: type[BaseModel]) -> Iterator[tuple[str, type[BaseModel]]]:
     yield prefix, schema
     for name, field in schema.model_fields.items():
-        kind = field.annotation
+        (kind,) = [k for k in get_args(field.annotation) if _is_section(k)] or [field.annotation]
         if _is_section(kind) and kind not in (Section, *CORPORA):
             yield from _inner(f"{prefix}.{name}".removeprefix("."), kind)
 

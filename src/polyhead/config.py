@@ -128,6 +128,16 @@ def _number_or_auto(value: Any) -> Any:
 BatchTokens = Annotated[int | Literal["auto"], BeforeValidator(_number_or_auto)]
 
 
+class LoraConfig(Section):
+    rank: int = Field(8, ge=1, description="of what is added to each matrix")
+    alpha: float = Field(16.0, gt=0, description="what is added is multiplied by alpha / rank")
+
+    @property
+    def scale(self) -> float:
+        """alpha / rank."""
+        return self.alpha / self.rank
+
+
 class TrainingConfig(Section):
     batch_tokens: BatchTokens = Field(
         4096, description="target tokens with padding, all devices; auto: see docs/planning.md"
@@ -142,6 +152,12 @@ class TrainingConfig(Section):
     threads: int | None = Field(None, ge=1)
     sharding: Literal["none", "fsdp"] = Field(
         "none", description="what several processes keep: all of the model each, or a part each"
+    )
+    lora: LoraConfig | None = Field(
+        None, description="with `model.from`: learn additions of low rank to the blocks' matrices"
+    )
+    recompute: bool = Field(
+        False, description="keep less of the blocks for going back, and compute it again: slower"
     )
     label_smoothing: float = Field(0.1, ge=0, lt=1)
     optimizer: OptimizerConfig = OptimizerConfig()
@@ -188,6 +204,15 @@ class Recipe(Section):
     tokenizer: TokenizerConfig = TokenizerConfig()
     training: TrainingConfig
     decoding: DecodingConfig = DecodingConfig()
+
+    @model_validator(mode="after")
+    def _lora_needs_from(self) -> Recipe:
+        model, training = self.model, self.training
+        if training.lora is not None and isinstance(model, ModelSection) and not model.from_:
+            raise ValueError("training.lora adds to the weights of model.from, which is not given")
+        if training.lora is not None and training.sharding != "none":
+            raise ValueError("training.lora does not go with training.sharding; leave one out")
+        return self
 
     @model_validator(mode="after")
     def _new_needs_from(self) -> Recipe:

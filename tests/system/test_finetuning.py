@@ -64,6 +64,7 @@ def test_a_finetuned_run_begins_with_the_runs_weights_and_vocabulary(
         "carried": len(ours),
         "fresh": [],
         "dropped": [],
+        "partly": [],
     }
     assert f"| started from | {origin}, step 6" in (tmp_path / "run" / "README.md").read_text()
     model = Run.open(tmp_path / "run").recipe.model.model_dump()

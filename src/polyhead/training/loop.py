@@ -18,6 +18,7 @@ from polyhead.machine import Choices
 from polyhead.runs.checkpoints import Checkpoint, Checkpoints
 from polyhead.runs.folder import Run, load_weights
 from polyhead.tasks.shared.protocol import Corpus, Task
+from polyhead.training import lora
 from polyhead.training.course import Course
 from polyhead.training.journal import Journal
 from polyhead.training.need import too_large
@@ -250,7 +251,7 @@ class Trainer:
         better = course.judge(metric if metric != "none" else "nll", values.get(metric, nll))
         if better or metric == "none":
             label = which if which == "averaged" or metric == "none" else "best"
-            self.run.save_weights(weights, label, course.step)
+            self.run.save_weights(lora.merged(weights, config.lora), label, course.step)
         shown = "  ".join(f"{name} {value:.4g}" for name, value in values.items())
         say(f"step {course.step:,}  {shown}  ({which}{', best so far' if better else ''})")
         say(sample)
@@ -264,7 +265,8 @@ class Trainer:
         if not self.processes.first:
             return
         if not (self.run.path / "model.safetensors").is_file():
-            self.run.save_weights(state.tensors["model"], "last", self.course.step)
+            weights = lora.merged(state.tensors["model"], self.config.lora)
+            self.run.save_weights(weights, "last", self.course.step)
         self.checkpoints.save(state)
         self.run.update(step=self.course.step, epoch=self.course.epoch)
 

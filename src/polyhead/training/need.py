@@ -75,7 +75,7 @@ def measure(trainer: Trainer) -> Need:
         batch_tokens=tokens if len(trainer.plan) > 1 else min(tokens, largest.tokens),
         fixed=max(0.0, more - per_slot * many),
         per_slot=per_slot,
-        moments=0 if trainer.optimiser.state() else 8 * _parameters(trainer),
+        moments=0 if trainer.optimiser.state() else 8 * _learning(trainer),
     )
 
 
@@ -93,8 +93,8 @@ def _two_points(
     return _two_points(trainer, rows, parts[1:])
 
 
-def _parameters(trainer: Trainer) -> int:
-    return sum(p.numel() for p in trainer.model.parameters())
+def _learning(trainer: Trainer) -> int:
+    return sum(p.numel() for p in trainer.model.parameters() if p.requires_grad)
 
 
 def try_batch(trainer: Trainer, rows: Rows) -> int:

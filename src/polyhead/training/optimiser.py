@@ -41,8 +41,10 @@ class Optimiser:
     def _groups(self) -> list[dict[str, object]]:
         """Weight decay on matrices only, not on biases, norms and gains."""
         decay = self.config.weight_decay
-        matrices = [p for p in self.masters if p.dim() > 1]
-        vectors = [p for p in self.masters if p.dim() <= 1]
+        pairs = zip(self.masters, self.parameters, strict=True)
+        learning = [master for master, parameter in pairs if parameter.requires_grad]
+        matrices = [p for p in learning if p.dim() > 1]
+        vectors = [p for p in learning if p.dim() <= 1]
         return [
             {"params": matrices, "weight_decay": decay},
             {"params": vectors, "weight_decay": 0.0},

@@ -34,6 +34,7 @@ class Carried:
     vocabulary: dict[str, dict[str, int]] = field(default_factory=dict)  # rows kept, new, dropped
     carried: int = 0  # weights that took the run's values, whole or in rows
     fresh: list[str] = field(default_factory=list)  # weights that the run does not have
+    partly: list[str] = field(default_factory=list)  # weights with rows that it does not have
     dropped: list[str] = field(default_factory=list)  # weights that the new model does not have
 
     def tell(self) -> None:
@@ -141,6 +142,8 @@ def carry(model: nn.Module, task: Any, weights: dict[str, Tensor], old: Any, run
         ours, theirs, counts = _rows_by_token(tokenizer, old.vocabulary(name)[1])
         parameter[ours] = weights[name][theirs].to(parameter)
         found.vocabulary[label] = counts
+        if counts["new"]:
+            found.partly.append(name)
     found.dropped = sorted(weights.keys() - parameters.keys())
     if not found.carried:
         raise RunError(f"{run.path} has no weight in common with the recipe's model")

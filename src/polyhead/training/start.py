@@ -25,12 +25,13 @@ from polyhead.runs.card import write_card
 from polyhead.runs.checkpoints import Checkpoint, Checkpoints
 from polyhead.runs.folder import Run
 from polyhead.runs.lock import only_writer
-from polyhead.training import journal, need
+from polyhead.training import journal, lora, need
 from polyhead.training.loop import Trainer
 from polyhead.training.need import Need
-from polyhead.training.origin import Origin, origin_of
+from polyhead.training.origin import Carried, Origin, origin_of
 from polyhead.training.processes import ALONE, Processes, launch_id, relaunched
 from polyhead.training.progress import say
+from polyhead.training.recompute import recompute
 from polyhead.training.signals import stop_at_once
 
 TRIED_FIRST = 4096  # batch_tokens with which auto measures what fits
@@ -315,12 +316,15 @@ def _trainer(
     model: nn.Module = run.build_model(task.sizes())
     if origin is not None:
         origin.begin(model, task)
+    _as_asked(run, model, origin)
     kinds = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
     model.to(choices.device, kinds[choices.precision])
     parameters = sum(p.numel() for p in model.parameters())
+    learning = sum(p.numel() for p in model.parameters() if p.requires_grad)
     processes.diverge(run.recipe.seed)
     many = f"; {processes.size} processes" if processes.size > 1 else ""
-    say(f"{parameters:,} parameters; {len(corpus):,} {task.unit}; {choices.describe()}{many}")
+    some = f", of which {learning:,} learn" if learning < parameters else ""
+    say(f"{parameters:,} parameters{some}; {len(corpus):,} {task.unit}; {choices.describe()}{many}")
     return Trainer(
         run=run,
         task=task,
@@ -330,6 +334,18 @@ def _trainer(
         choices=choices,
         processes=processes,
     )
+
+
+def _as_asked(run: Run, model: nn.Module, origin: Origin | None) -> None:
+    """What the recipe says about how the model learns; a run that goes on knows its origin."""
+    config = run.recipe.training
+    if config.lora is not None:
+        known = origin.carried if origin is not None else Carried(**run.info["finetuned_from"])
+        if known is None:
+            raise TrainingError("training.lora: nothing was carried over from the run before")
+        lora.begin(model, config.lora, lora.learning(known))
+    if config.recompute:
+        recompute(model)
 
 
 def _ignore(_: object) -> None: ...
