@@ -11,6 +11,7 @@ import yaml
 from polyhead import api
 from polyhead.data.korean_english import generate
 from polyhead.quickstart import Pair, split
+from polyhead.use import load, translation
 
 RECIPE = {
     "name": "ko-en",
@@ -35,6 +36,7 @@ def test_the_examples_of_the_python_interface_run_as_they_stand(
         data[name] = {"file": f"{name}.tsv", "source_column": "s", "target_column": "t"}
     Path("ko-en.yaml").write_text(yaml.safe_dump(RECIPE | {"data": data}), encoding="utf-8")
     api.train("ko-en.yaml", "runs/ko-en")
-    result = doctest.testmod(api, optionflags=doctest.ELLIPSIS)
-    assert result.attempted > 10
-    assert result.failed == 0
+    for module in (api, load, translation):
+        result = doctest.testmod(module, optionflags=doctest.ELLIPSIS)
+        assert result.attempted >= 2
+        assert result.failed == 0

@@ -16,6 +16,7 @@ from polyhead_system import ENVIRONMENT, check_told, inside
 from polyhead import api
 from polyhead.cluster import shards
 from polyhead.cluster.shards import Shard
+from polyhead.use import translation
 
 pytestmark = pytest.mark.xdist_group("shards")
 PARTS = 3
@@ -97,7 +98,7 @@ def test_a_part_that_was_stopped_goes_on_where_it_was(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(shards, "WINDOW", 4)
-    monkeypatch.setattr(api, "WINDOW", 4)
+    monkeypatch.setattr(translation, "WINDOW", 4)
     output, seen = tmp_path / "out.en", []
     search = api.Translator.search
 
@@ -129,9 +130,9 @@ def test_parts_cover_every_line_once_and_long_inputs_are_cut_at_windows(
 ) -> None:
     parts = [Shard(number, count).lines(total) for number in range(1, count + 1)]
     assert [line for part in parts for line in part] == list(range(total))
-    if total >= count * api.WINDOW:
-        assert all(part.start % api.WINDOW == 0 for part in parts)
-    assert max(map(len, parts)) - min(map(len, parts)) <= max(api.WINDOW, 1)
+    if total >= count * translation.WINDOW:
+        assert all(part.start % translation.WINDOW == 0 for part in parts)
+    assert max(map(len, parts)) - min(map(len, parts)) <= max(translation.WINDOW, 1)
 
 
 def test_wrong_use_is_told(trained: Path, source: Path, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from polyhead_system import ENVIRONMENT, check_told, inside, outside
 
 from polyhead import api
 from polyhead.errors import PolyheadError, UsageError
+from polyhead.use import translation
 
 pytestmark = pytest.mark.xdist_group("trained")
 
@@ -203,7 +204,7 @@ def test_other_precisions_keep_one_line_each_too(
 def test_lines_stream_through_a_window_and_are_not_gathered(
     translator: api.Translator, texts: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(api, "WINDOW", 4)
+    monkeypatch.setattr(translation, "WINDOW", 4)
     taken = 0
 
     def endless() -> Iterator[str]:

@@ -22,7 +22,7 @@ FLOORS = {
     4: ("tasks", "runs"),
     5: ("training", "evaluation", "inspection", "export"),
     6: ("use",),
-    7: ("serving", "api", "together", "comparison", "quickstart"),
+    7: ("serving", "api", "comparison", "quickstart"),
     8: ("cluster",),
     9: ("cli",),
     10: ("__main__",),

@@ -15,10 +15,10 @@ from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
-from polyhead.api import WINDOW
 from polyhead.cluster.work import Say, Worker
 from polyhead.errors import UsageError
 from polyhead.files import cannot_write, read_lines, sha256, write_atomically, write_json
+from polyhead.use.translation import WINDOW
 
 OWN = ("shard", "first_line", "lines")  # entries in which the shards of one output differ
 

@@ -11,6 +11,7 @@ from polyhead import __version__, api
 from polyhead.decoding.search import Hypothesis
 from polyhead.decoding.translate import Options
 from polyhead.files import sha256
+from polyhead.use.together import run_folders
 
 Say = Callable[[str], None]
 
@@ -64,7 +65,7 @@ class Worker:
 
     def identity(self) -> dict[str, Any]:
         """What the output depends on, the input aside: equal identities give equal outputs."""
-        folders = api.run_folders(self.work.run)
+        folders = run_folders(self.work.run)
         return {
             "polyhead_version": __version__,
             "weights": [sha256(Path(folder) / "model.safetensors") for folder in folders],

@@ -1,0 +1,116 @@
+"""Any trained run, ready to use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Literal
+
+from torch import nn
+
+from polyhead import machine, registry
+from polyhead.decoding.ensemble import Ensemble
+from polyhead.errors import UsageError
+from polyhead.layers.swift import Quick
+from polyhead.runs.folder import Run
+from polyhead.tasks.translation import Task
+from polyhead.use.together import as_one, check_same_tokens, run_folders
+from polyhead.use.translation import Translator
+
+Precision = Literal["fp32", "bf16", "int8"]
+
+
+def load(
+    run: str | Path,
+    precision: Precision = "fp32",
+    *,
+    batch_tokens: int | None = None,
+    engine: Literal["torch", "ctranslate2"] = "torch",
+    say: Callable[[str], None] = lambda text: None,
+) -> Any:
+    """A trained run, ready to use; raises RunError with what is wrong with the folder.
+
+    A Translator; or what `polyhead.use` has for the run's task, for example a LanguageModel.
+
+    Several runs with commas between, RUN1,RUN2, decide together: each next token gets the mean of
+    their probabilities. They need the same tokenizers, and the first one's recipe counts.
+    `batch_tokens` is what is computed together, instead of the recipe's decoding.batch_tokens: less
+    takes less memory.
+
+    The engine ctranslate2 (extra `ctranslate2`) translates with an export of the run, in fp32 or
+    int8, which is made at the first use and kept in the run; `say` hears of it.
+
+    >>> import polyhead
+    >>> polyhead.load("runs/none")
+    Traceback (most recent call last):
+    polyhead.errors.UsageError: no run folder runs/none; ...
+    """
+    runs = [_with_batch(Run.open(path), batch_tokens) for path in run_folders(run)]
+    if engine == "ctranslate2":
+        return _with_ctranslate2(runs, precision, say)
+    machine.apply(machine.choose("fp32"))
+    tasks = [
+        registry.find("tasks", one.recipe.task).Task.load(one.recipe, one.path) for one in runs
+    ]
+    models = []
+    for one, task in zip(runs, tasks, strict=True):
+        models.append(_in_precision(one.load_model(task.sizes()), precision))
+    if len(runs) > 1:
+        return _together(runs, tasks, models, precision)
+    user = import_module(f"polyhead.use.{runs[0].recipe.task}")
+    return user.Model(runs[0], tasks[0], models[0], precision)
+
+
+def _together(
+    runs: list[Run], tasks: list[Any], models: list[nn.Module], precision: Precision
+) -> Translator:
+    if others := [one for one in runs if one.recipe.task != "translation"]:
+        raise UsageError(
+            f"only translators can decide together; {others[0].path} is a run of the task "
+            f"{others[0].recipe.task}"
+        )
+    for one, task in zip(runs[1:], tasks[1:], strict=True):
+        check_same_tokens(runs[0], tasks[0], one, task)
+    together = as_one(runs)
+    task = Task.load(together.recipe, runs[0].path)
+    return Translator(together, task, Ensemble(models), precision)
+
+
+def _with_ctranslate2(
+    runs: Sequence[Run], precision: Precision, say: Callable[[str], None]
+) -> Translator:
+    from polyhead.export.ctranslate2_engine import CTranslate2Engine
+
+    if len(runs) > 1:
+        raise UsageError("the engine ctranslate2 takes one run; several decide together in torch")
+    if precision == "bf16":
+        raise UsageError("the engine ctranslate2 has no bf16 on a CPU; choose fp32 or int8")
+    if runs[0].recipe.task != "translation":
+        raise UsageError(
+            f"{runs[0].path} is a run of the task {runs[0].recipe.task}; the engine ctranslate2 is "
+            "for translators"
+        )
+    translator = load(runs[0].path)
+    quantization: Literal["int8", "float32"] = "int8" if precision == "int8" else "float32"
+    translator.engine = CTranslate2Engine(runs[0], translator.task, quantization, say)
+    return translator
+
+
+def _with_batch(run: Run, batch_tokens: int | None) -> Run:
+    if batch_tokens is None:
+        return run
+    if batch_tokens < 1:
+        raise UsageError(f"batch-tokens {batch_tokens} is not at least 1")
+    decoding = run.recipe.decoding.model_copy(update={"batch_tokens": batch_tokens})
+    return Run(run.path, run.recipe.model_copy(update={"decoding": decoding}))
+
+
+def _in_precision(model: nn.Module, precision: Precision) -> nn.Module:
+    if precision != "fp32":
+        from polyhead.layers.packed import pack
+
+        model = pack(model, precision)
+    if precision != "bf16" and isinstance(model, Quick):
+        model.quicken()
+    return model
