@@ -86,3 +86,45 @@ def test_what_cannot_be_compared_is_told(corpus: Path, tmp_path: Path) -> None:
     for operands, message in cases:
         check_told(inside("compare", *operands, "--out", tmp_path / "out"), 2, message)
     assert not (tmp_path / "out").exists()
+
+
+def test_layers_are_compared_as_the_contract_says(tmp_path: Path) -> None:
+    picture = tmp_path / "new" / "layers.png"
+    outcome = inside("compare", "layers", "--lengths", "16,64", "--out", picture, "--json")
+    assert outcome.code == 0, outcome.err
+    report = outcome.json()
+    kinds = list(dict.fromkeys(row["kind"] for row in report["layers"]))
+    assert len(kinds) == 5
+    assert [(row["kind"], row["length"]) for row in report["layers"]] == [
+        (kind, length) for length in (16, 64) for kind in kinds
+    ]
+    for row in report["layers"]:
+        assert min(row["forward_ms"], row["backward_ms"], row["peak_bytes"]) > 0
+        recurrent = row["kind"] == "recurrent"
+        assert row["sequential_operations"] == (row["length"] if recurrent else 1)
+        assert 1 <= row["max_path_length"] <= row["length"]
+    assert list(report["exponents"]) == kinds
+    assert all({"forward", "memory"} <= found.keys() for found in report["exponents"].values())
+    assert all(check["max_path_length"] == check["measured"] for check in report["path_checks"])
+    assert {one["distance"] for one in report["gradients"]} == {0, 1, 2, 4, 8, 16, 32, 63}
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert str(picture) in outcome.err
+
+
+def test_layers_are_compared_in_a_table(tmp_path: Path) -> None:
+    outcome = inside("compare", "layers", "--lengths", "16", "--out", tmp_path / "x.png")
+    assert outcome.code == 0, outcome.err
+    assert "| recurrent | 16 | " in outcome.out
+    assert "| local_self_attention | – | – | – |" in outcome.out
+
+
+def test_what_compare_layers_does_not_take_is_told(tmp_path: Path) -> None:
+    cases: list[tuple[tuple[object, ...], str]] = [
+        (("layers", "--lengths", "64,x"), "'x' is not a length"),
+        (("layers", "recipe.yaml"), "`compare layers` trains nothing"),
+        (("layers", "--minutes", 1), "`compare layers` trains nothing"),
+        (("recipe.yaml", "--lengths", "64"), "--lengths goes with `compare layers`"),
+        (("layers", "--out", tmp_path / "x.pdf"), "must end in .png"),
+    ]
+    for arguments, message in cases:
+        check_told(inside("compare", *arguments), 2, message)

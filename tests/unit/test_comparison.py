@@ -14,7 +14,8 @@ from sacrebleu.significance import PairedTest
 
 from polyhead.errors import UsageError
 from polyhead.evaluation.damage import KINDS, Damage, parse_damages
-from polyhead.inspection.curves import INKS, round_steps, save_curves_picture
+from polyhead.inspection.axes import round_steps
+from polyhead.inspection.curves import INKS, save_curves_picture
 from polyhead.metrics.paired import paired_differences
 
 WORDS = [f"w{i}" for i in range(10)]

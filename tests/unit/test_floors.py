@@ -21,7 +21,7 @@ FLOORS = {
     3: ("models", "decoding"),
     4: ("tasks", "runs"),
     5: ("training", "evaluation", "inspection", "export"),
-    6: ("use",),
+    6: ("use", "complexity"),
     7: ("serving", "api", "comparison", "quickstart"),
     8: ("cluster",),
     9: ("cli",),

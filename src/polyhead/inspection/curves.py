@@ -1,24 +1,40 @@
-"""Scores against the damage done to the sources, as a picture: one line for each kind of damage."""
+"""Lines in panels side by side: scores by damage, by time of training; costs by length."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from PIL import Image, ImageDraw
 
 from polyhead.errors import UsageError
+from polyhead.inspection.axes import Axis, linear, logarithmic
 from polyhead.inspection.drawing import MUTED, RULE, Sheet, new_sheet
 from polyhead.inspection.fonts import find_fonts
 from polyhead.inspection.maps import make_folder
 from polyhead.inspection.png import write_png
 
 Point = tuple[float, float, float, float]
-"""A rate, the score there, and the ends of its interval."""
+"""A rate (or time, or length), the score there, and the ends of its interval."""
 Curves = Mapping[str, Sequence[Point]]
 """The points of each line, by its name."""
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Lines in one frame, what the numbers up its side are, and those across.
+
+    With logarithmic axes both begin near the smallest number that stands on them; what is far
+    smaller than the largest (see `axes.logarithmic`), or 0, lies at the foot.
+    """
+
+    heading: str
+    across: str
+    curves: Curves
+    logarithmic: bool = False
+
 
 MARGIN, GAP = 88, 150
 TITLE, HEADING, CAPTION, TICK = 42, 32, 21, 19
@@ -43,9 +59,18 @@ def save_curves_picture(
 
     `across` says what the rates are. Raises UsageError for another ending than .png.
     """
+    made = [Panel(score, across, curves) for score, curves in panels.items()]
+    return save_panels_picture(made, path, title=title)
+
+
+def save_panels_picture(panels: Sequence[Panel], path: str | Path, *, title: str) -> Path:
+    """Draw panels (all with the same lines) side by side as PNG.
+
+    Raises UsageError for another ending than .png.
+    """
     path = check_picture(path)
     make_folder(path)
-    write_png(curves_picture(panels, title=title, across=across), path)
+    write_png(_picture(panels, title), path)
     return path
 
 
@@ -68,20 +93,19 @@ def save_damage_picture(report: Mapping[str, Any], path: str | Path) -> Path:
     return save_curves_picture(panels, path, title=title, across="share of the words concerned")
 
 
-def curves_picture(panels: Mapping[str, Curves], *, title: str, across: str) -> Image.Image:
-    """The picture `save_curves_picture` writes."""
-    names = list(next(iter(panels.values())))
-    fonts = find_fonts([title, across, *names, _CHARACTERS])
+def _picture(panels: Sequence[Panel], title: str) -> Image.Image:
+    names = list(panels[0].curves)
+    fonts = find_fonts([title, *(p.across for p in panels), *names, _CHARACTERS])
     top = MARGIN + TITLE + 44
     width = 2 * MARGIN + len(panels) * (LEFT + WIDTH) + (len(panels) - 1) * GAP
     keys = top + ABOVE + HEIGHT + BELOW
     sheet = new_sheet(width, keys + KEY * len(names) + MARGIN, fonts)
     shown = fonts.shorten(title, TITLE, width - 2 * MARGIN - LEFT)
     sheet.text(MARGIN + LEFT, MARGIN + TITLE // 2, shown, TITLE)
-    for place, (score, curves) in enumerate(panels.items()):
+    for place, panel in enumerate(panels):
         x = MARGIN + LEFT + place * (LEFT + WIDTH + GAP)
-        sheet.text(x, top + HEADING // 2, score, HEADING)
-        _panel(sheet, curves, (x, top + ABOVE), across)
+        sheet.text(x, top + HEADING // 2, panel.heading, HEADING)
+        _draw_panel(sheet, panel, (x, top + ABOVE))
     for place, name in enumerate(names):
         middle = keys + KEY * place + KEY // 2
         x, ink = MARGIN + LEFT, INKS[place % len(INKS)]
@@ -90,26 +114,26 @@ def curves_picture(panels: Mapping[str, Curves], *, title: str, across: str) -> 
     return sheet.image
 
 
-def _panel(sheet: Sheet, curves: Curves, corner: tuple[int, int], across: str) -> None:
+def _draw_panel(sheet: Sheet, panel: Panel, corner: tuple[int, int]) -> None:
     x, y = corner
-    points = [point for line in curves.values() for point in line]
-    widest = max((rate for rate, *_ in points), default=0.0) or 1.0
-    highest = max((high for *_, high in points), default=0.0)
-    rates, scores = round_steps(widest), round_steps(max(highest, 1e-9))
+    points = [point for line in panel.curves.values() for point in line]
+    make = logarithmic if panel.logarithmic else linear
+    rates: Axis = make([rate for rate, *_ in points], fallback=1.0)
+    scores: Axis = make([high for *_, high in points], fallback=1e-9)
 
     def at(rate: float, score: float) -> tuple[float, float]:
-        return x + rate / rates[-1] * WIDTH, y + HEIGHT - score / scores[-1] * HEIGHT
+        return x + rates.share(rate) * WIDTH, y + HEIGHT - scores.share(score) * HEIGHT
 
-    for value in scores:
-        _, height = at(0, value)
+    for value in scores.ticks:
+        _, height = at(rates.ticks[0], value)
         sheet.draw.line((x, height, x + WIDTH, height), RULE, 1)
         sheet.text(x - 16, height, f"{value:g}", TICK, ink=MUTED, align="right")
-    for value in rates:
-        place, _ = at(value, 0)
+    for value in rates.ticks:
+        place, _ = at(value, scores.ticks[0])
         sheet.draw.line((place, y + HEIGHT, place, y + HEIGHT + 8), RULE, 2)
         sheet.text(place, y + HEIGHT + 26, f"{value:g}", TICK, ink=MUTED, align="center")
-    sheet.text(x + WIDTH / 2, y + HEIGHT + 62, across, CAPTION, align="center")
-    for place, line in enumerate(curves.values()):
+    sheet.text(x + WIDTH / 2, y + HEIGHT + 62, panel.across, CAPTION, align="center")
+    for place, line in enumerate(panel.curves.values()):
         _draw_line(sheet, [(at(r, s), at(r, low), at(r, high)) for r, s, low, high in line], place)
 
 
@@ -128,10 +152,3 @@ def _draw_line(sheet: Sheet, points: list[tuple[Place, Place, Place]], place: in
     for (x, y), (_, low), (_, high) in points:
         sheet.draw.line((x, low, x, high), ink, 2)
         sheet.draw.ellipse((x - DOT, y - DOT, x + DOT, y + DOT), fill=ink)
-
-
-def round_steps(largest: float) -> list[float]:
-    """From 0 in steps of 1, 2 or 5 times a power of ten, to the first that reaches `largest`."""
-    power = 10.0 ** math.floor(math.log10(largest / 5))
-    step = next(power * size for size in (1, 2, 5, 10) if power * size * 7 >= largest)
-    return [round(step * count, 12) for count in range(math.ceil(largest / step - 1e-9) + 1)]
