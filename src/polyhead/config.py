@@ -71,9 +71,17 @@ class ModelSection(Section):
     """What the `model:` section may say for every kind; a kind's `Config` adds its own keys."""
 
     model_config = ConfigDict(serialize_by_alias=True)
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}  # values by the name of a size
     from_: DataPath | None = Field(
         None, alias="from", description="a run whose weights to start from; see docs/finetune.md"
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_in_preset(cls, given: Any) -> Any:
+        preset = given.get("preset") if isinstance(given, dict) else None
+        values = cls.presets.get(preset, {}) if isinstance(preset, str) else {}
+        return {**values, **given} if values else given
 
 
 class TokenizerConfig(Section):

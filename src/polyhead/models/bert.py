@@ -8,7 +8,7 @@ output, which shares the embedding's weight (appendix A; google-research/bert).
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -38,6 +38,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 class Config(ModelSection):
     """The `model:` section of a recipe; a preset's values stand where a key is not given."""
 
+    presets: ClassVar = PRESETS
     kind: Literal["bert"] = Field("bert", description="this model")
     preset: Literal["char", "base", "large"] | None = Field(
         None, description="fills in the keys below that you do not give"
@@ -49,13 +50,6 @@ class Config(ModelSection):
     dropout: float = Field(0.1, ge=0, lt=1, description="share of elements dropped in training")
     norm_eps: float = Field(1e-12, gt=0, description="added to the variance in layer norms")
     max_length: int = Field(512, ge=4, description="longest sequence, in tokens")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _fill_in_preset(cls, given: Any) -> Any:
-        if isinstance(given, dict) and given.get("preset") in PRESETS:
-            return PRESETS[given["preset"]] | given
-        return given
 
     @model_validator(mode="after")
     def _heads_divide(self) -> Config:

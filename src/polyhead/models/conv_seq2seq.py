@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -44,6 +44,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 class Config(ModelSection):
     """The `model:` section of a recipe; a preset's values stand where a key is not given."""
 
+    presets: ClassVar = PRESETS
     kind: Literal["conv_seq2seq"] = "conv_seq2seq"
     preset: Literal["tiny", "small", "base"] | None = None
     d_model: int = Field(256, ge=2, description="width of the layers")
@@ -53,13 +54,6 @@ class Config(ModelSection):
     dropout: float = Field(0.2, ge=0, lt=1)
     positions: Literal["learned", "none"] = "learned"
     max_length: int = Field(1024, ge=1, description="longest sequence, in tokens")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _fill_in_preset(cls, given: Any) -> Any:
-        if isinstance(given, dict) and given.get("preset") in PRESETS:
-            return PRESETS[given["preset"]] | given
-        return given
 
     @model_validator(mode="after")
     def _fits(self) -> Config:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Any, Literal, cast
+from typing import Any, ClassVar, Literal, cast
 
 import torch
 from pydantic import Field, model_validator
@@ -50,6 +50,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 class Config(ModelSection):
     """The `model:` section of a recipe; a preset's values stand where a key is not given."""
 
+    presets: ClassVar = PRESETS
     kind: Literal["gpt"] = Field("gpt", description="this model")
     preset: (
         Literal["char-tiny", "char", "gpt1", "gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl"] | None
@@ -66,13 +67,6 @@ class Config(ModelSection):
         "gelu_tanh", description="`gelu` is exact and faster on a CPU; `gelu_tanh` is GPT-2's"
     )
     max_length: int = Field(1024, ge=1, description="longest sequence, in tokens")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _fill_in_preset(cls, given: Any) -> Any:
-        if isinstance(given, dict) and given.get("preset") in PRESETS:
-            return PRESETS[given["preset"]] | given
-        return given
 
     @model_validator(mode="after")
     def _heads_divide(self) -> Config:

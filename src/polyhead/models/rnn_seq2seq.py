@@ -17,7 +17,7 @@ A step of it is attention with one query.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from pydantic import Field, model_validator
@@ -85,6 +85,7 @@ class AttentionConfig(Section):
 class Config(ModelSection):
     """The `model:` section of a recipe; a preset's values stand where a key is not given."""
 
+    presets: ClassVar = PRESETS
     kind: Literal["rnn_seq2seq"] = "rnn_seq2seq"
     preset: Literal["tiny", "small", "base"] | None = None
     cell: CellKind = "lstm"
@@ -100,13 +101,6 @@ class Config(ModelSection):
     variational: bool = Field(False, description="one dropout mask for all steps of a sentence")
     max_length: int = Field(1024, ge=1, description="longest sequence, in tokens")
     attention: AttentionConfig = AttentionConfig()
-
-    @model_validator(mode="before")
-    @classmethod
-    def _fill_in_preset(cls, given: Any) -> Any:
-        if isinstance(given, dict) and given.get("preset") in PRESETS:
-            return PRESETS[given["preset"]] | given
-        return given
 
     @model_validator(mode="after")
     def _halves(self) -> Config:

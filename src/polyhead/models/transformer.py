@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Any, Literal, cast
+from typing import Any, ClassVar, Literal, cast
 
 import torch
 from pydantic import Field, model_validator
@@ -39,6 +39,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 class Config(ModelSection):
     """The `model:` section of a recipe; a preset's values stand where a key is not given."""
 
+    presets: ClassVar = PRESETS
     kind: Literal["transformer"] = "transformer"
     preset: Literal["tiny", "small", "base", "big"] | None = None
     d_model: int = Field(512, ge=2)
@@ -50,13 +51,6 @@ class Config(ModelSection):
     positions: PositionKind = "sinusoidal"
     scale_scores: bool = Field(True, description="divide scores by the root of the head width")
     max_length: int = Field(1024, ge=1, description="longest sequence, in tokens")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _fill_in_preset(cls, given: Any) -> Any:
-        if isinstance(given, dict) and given.get("preset") in PRESETS:
-            return PRESETS[given["preset"]] | given
-        return given
 
     @model_validator(mode="after")
     def _heads_divide(self) -> Config:
