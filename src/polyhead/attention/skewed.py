@@ -19,7 +19,7 @@ from torch import Tensor
 from polyhead.attention.biases import Relative
 from polyhead.attention.masks import Local
 
-BLOCK = 128  # queries together: few enough for the cache, enough for full speed of the products
+BLOCK = 64  # queries together: few enough for the cache, enough for full speed of the products
 Block = tuple[int, int, int]
 """The first query and key of a block and the end of both: (start, low, end)."""
 
@@ -73,6 +73,7 @@ class _Skewed(torch.autograd.Function):
             inner = (g * values[:, :, start:end]).sum(dim=-1, keepdim=True)
             dlogits = torch.matmul(g, v[:, :, low:end].transpose(-2, -1))
             dlogits.sub_(inner).mul_(weights)
+            del weights  # as large as the largest that follow
             dk[:, :, low:end] += torch.matmul(dlogits.transpose(-2, -1), here)
             dproducts = _by_head(_unskew(dlogits))
             near = slice(-dproducts.shape[-1], None)
