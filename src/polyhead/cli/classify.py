@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from polyhead.cli.lines import Input, input_lines
 from polyhead.cli.train import Json
-from polyhead.cli.use import Input, _input
 
 
 def classify(run: Path, file: Input = "-", *, json_: Json = False) -> None:
@@ -25,7 +25,7 @@ def classify(run: Path, file: Input = "-", *, json_: Json = False) -> None:
     from polyhead import api
     from polyhead.training.progress import say
 
-    found = api.load(run).classify(list(_input(file)), say=say)
+    found = api.load(run).classify(list(input_lines(file)), say=say)
     if json_:
         print(json.dumps(found, ensure_ascii=False))
         return

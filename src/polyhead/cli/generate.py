@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
+from polyhead.cli.lines import Flag, Input, input_lines, typed
 from polyhead.cli.train import Json
-from polyhead.cli.use import Flag, Input, _input, _typed
 from polyhead.errors import UsageError
 
 BETWEEN = "---"  # stands between several continuations on a terminal
@@ -88,9 +88,9 @@ def generate(
         raise UsageError("--sample goes neither with --greedy nor with --beam: choose one")
     texts = None
     if prompt is not None:
-        texts = [_typed(prompt)]
+        texts = [typed(prompt)]
     elif prompts is not None:
-        texts = list(_input(prompts))
+        texts = list(input_lines(prompts))
         if not texts:
             raise UsageError(f"{prompts}: there is no prompt, a line each")
     model = api.load(run, precision)
@@ -98,10 +98,10 @@ def generate(
         **{"n": n, "max_tokens": max_tokens, "greedy": greedy or None, "beam": beam},
         **{"temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p},
         **{"seed": seed, "repetition_penalty": repetition_penalty},
-        **{"no_repeat_ngram": no_repeat_ngram, "stop": tuple(map(_typed, stop)) or None},
+        **{"no_repeat_ngram": no_repeat_ngram, "stop": tuple(map(typed, stop)) or None},
     }
     streams = not json_ and n == 1 and (texts is None or len(texts) == 1) and beam is None
-    screen = _Screen(texts[0] if texts else "", tuple(map(_typed, stop)))
+    screen = _Screen(texts[0] if texts else "", tuple(map(typed, stop)))
     found = model.generate(texts, hear=screen.hear if streams else None, **options)
     if json_:
         print(json.dumps([one.as_dict() for one in found], ensure_ascii=False))

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from polyhead.cli.lines import Input, input_lines, typed
 from polyhead.cli.train import Json
-from polyhead.cli.use import Input, _input, _typed
 from polyhead.errors import UsageError
 from polyhead.files import cannot_write
 
@@ -25,7 +25,7 @@ def fill(run: Path, text: str, *, top: int = 5, json_: Json = False) -> None:
     """
     from polyhead import api
 
-    found = api.load(run).fill(_typed(text), top)
+    found = api.load(run).fill(typed(text), top)
     if json_:
         print(json.dumps(found, ensure_ascii=False))
         return
@@ -52,7 +52,7 @@ def embed(run: Path, file: Input = "-", *, out: Path) -> None:
 
     if out.suffix != ".npy":
         raise UsageError(f"--out {out}: a name that ends in .npy is needed")
-    vectors = api.load(run).embed(list(_input(file)))
+    vectors = api.load(run).embed(list(input_lines(file)))
     try:
         np.save(out, vectors)
     except OSError as error:

@@ -1,0 +1,101 @@
+"""Commands that look inside: attention, alignments, tokens."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+from polyhead.cli.lines import Flag, Sink, aligned, typed
+from polyhead.cli.train import Json
+from polyhead.errors import UsageError
+
+
+def align(run: Path, *, source: Path, target: Path, output: Path | None = None) -> None:
+    """Align given translations, by forced decoding: links i-j of words, a line for each pair.
+
+    i counts the source's words from 0 and j the target's; each target word has the one source word
+    that attention gives most weight while it is written.
+
+    Parameters
+    ----------
+    run
+        a run folder of any encoder-decoder with attention
+    source
+        the sources, a line each
+    target
+        their translations
+    output
+        where to write; default: standard output
+    """
+    from polyhead import api
+    from polyhead.training.progress import say
+
+    sources, targets = aligned(source, target)
+    found = api.load(run).align(sources, targets, say=say)
+    with Sink(output) as sink:
+        for links in found:
+            sink.write(" ".join(f"{i}-{j}" for i, j in links))
+
+
+def inspect(
+    run: Path,
+    text: str | None = None,
+    *,
+    out: Path,
+    target: str | None = None,
+    positions: Annotated[bool, Flag] = False,
+) -> None:
+    """Draw what a translation attends to, every layer and head; or the positional encodings.
+
+    Parameters
+    ----------
+    run
+        a run folder
+    text
+        the source text
+    out
+        FILE.png (a picture), FILE.html (a page to explore offline) or FILE.json (the numbers)
+    target
+        the translation to look at (default: the model's own)
+    positions
+        draw the positional encodings instead; no text is needed
+    """
+    from polyhead import api
+
+    if (text is None) != positions:
+        raise UsageError("give the text to look at, or --positions and no text")
+    if positions and target is not None:
+        raise UsageError("--target is about a text; --positions needs neither")
+    translator = api.load(run)
+    if text is None:
+        print(translator.draw_positions(out))
+    else:
+        print(translator.attention(typed(text), target and typed(target)).save(out))
+
+
+def explain(run: Path, text: str, *, json_: Json = False) -> None:
+    """Show how a text is cut into tokens, their ids, and what is unknown.
+
+    Parameters
+    ----------
+    run
+        a run folder
+    text
+        the text
+    """
+    from polyhead.registry import find
+    from polyhead.runs.folder import Run
+
+    opened = Run.open(run)
+    task = find("tasks", opened.recipe.task).Task.load(opened.recipe, opened.path)
+    found = task.source_tokenizer.explain(typed(text))
+    if json_:
+        fields = {"tokens": found.tokens, "ids": found.ids, "unknown": found.unknown}
+        print(json.dumps(fields, ensure_ascii=False))
+        return
+    for token, number in zip(found.tokens, found.ids, strict=True):
+        print(f"{number}\t{token}")
+    if found.unknown:
+        print(f"unknown: {' '.join(found.unknown)}", file=sys.stderr)
