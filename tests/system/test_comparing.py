@@ -52,7 +52,7 @@ def test_what_is_trained_is_not_trained_again(compared: tuple[Path, Any, Path]) 
 
 def test_a_signal_is_passed_on_and_the_same_command_goes_on(corpus: Path, tmp_path: Path) -> None:
     recipe, out = write_recipe(tmp_path / "recipe.yaml", corpus), tmp_path / "out"
-    command = ("compare", recipe, recipe, "seed=4", "--tokens", 60_000, "--out", out)
+    command = ("compare", recipe, recipe, "seed=4", "--tokens", 16_000, "--out", out)
     process = start(*command)
     last, metrics = time.monotonic() + 60, out / "tiny" / "metrics.jsonl"
     while not (metrics.is_file() and metrics.read_text().count("\n") > 2):
