@@ -259,7 +259,3 @@ def test_a_post_norm_gpt_has_no_home_there(tmp_path: Path) -> None:
     outcome = inside("export", tmp_path / "pre", "--to", "huggingface", "--out", tmp_path / "b")
     assert outcome.code == 0, outcome.err
     assert "the valid data" in outcome.lines[1]
-    check_told(
-        inside("export", tmp_path / "pre", "--to", "ctranslate2", "--out", tmp_path / "c"),
-        *(2, "there is huggingface"),
-    )

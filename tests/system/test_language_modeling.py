@@ -183,9 +183,8 @@ def test_wrong_use_is_told(run: Path, arguments: tuple[object, ...], phrase: str
 
 
 def test_a_run_of_another_task_is_told(run: Path, tmp_path: Path) -> None:
-    check_told(
-        inside("translate", run, "-"), 2, "it cannot", ".generate, .evaluate, .attention, .explain"
-    )
+    told = inside("translate", run, "-")
+    check_told(told, 2, "it cannot", ".generate, .evaluate, .attention, .export, .explain")
     check_told(inside("evaluate", run, "--beam", 2), 2, "beam does not go with a run of the task")
     with pytest.raises(polyhead.PolyheadError, match="pass \\[text\\]"):
         polyhead.load(run).generate("the")
@@ -237,3 +236,28 @@ def test_each_token_attends_to_those_before_it(run: Path, tmp_path: Path) -> Non
     assert inside("inspect", run, "the cat", "--out", tmp_path / "a.png").code == 0
     told = inside("inspect", run, "the", "--target", "a", "--out", tmp_path / "b.json")
     check_told(told, 2, "this run does not translate")
+
+
+def test_ctranslate2_writes_what_torch_writes(run: Path, tmp_path: Path) -> None:
+    pytest.importorskip("ctranslate2", reason="CTranslate2 is not installed")
+    copy = Path(shutil.copytree(run, tmp_path / "run"))
+    made = inside("export", copy, "--to", "ctranslate2", "--out", tmp_path / "c")
+    assert made.code == 0, made.err
+    assert "16 lines of the test data" in made.lines[1]
+    assert float(made.lines[1].split(": ")[1].split(",")[0]) < 1e-4
+    (tmp_path / "prompts").write_text("the cat\nand the d\nthe\n", encoding="utf-8")
+    options = ("--prompts", tmp_path / "prompts", "--greedy", "--max-tokens", 12, "--json")
+    ours = inside("generate", copy, *options).json()
+    outcome = inside("generate", copy, *options, "--engine", "ctranslate2")
+    assert outcome.code == 0, outcome.err
+    assert "exported to CTranslate2, float32" in outcome.err
+    for one, other in zip(ours, outcome.json(), strict=True):
+        assert other == {**one, "log_probability": other["log_probability"]}
+        assert other["log_probability"] == pytest.approx(one["log_probability"], abs=1e-3)
+    drawn = ("--prompt", "the", "-n", 3, "--max-tokens", 8, "--seed", 4, "--engine", "ctranslate2")
+    first, second = (inside("generate", copy, *drawn, "--precision", "int8") for _ in range(2))
+    assert (first.code, first.out) == (0, second.out)
+    long = inside("generate", copy, "--max-tokens", 90, "--engine", "ctranslate2")
+    check_told(long, 2, "does not go past the context of 24 tokens")
+    told = inside("generate", copy, "--stop", "a", "--max-tokens", 4, "--engine", "ctranslate2")
+    check_told(told, 2, "has no --stop")

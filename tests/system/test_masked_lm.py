@@ -88,6 +88,8 @@ def test_vectors_are_those_of_each_line_alone(run: Path, tmp_path: Path) -> None
 
 
 def test_wrong_use_is_told(run: Path, tmp_path: Path) -> None:
+    told = inside("export", run, "--to", "ctranslate2", "--out", tmp_path / "c")
+    check_told(told, 2, "no export of a run of masked_lm to 'ctranslate2'; there is huggingface")
     check_told(inside("fill", run, "no mask"), 2, "there is no [MASK] in 'no mask'")
     check_told(inside("fill", run, "[MASK] " + "hen " * 30), 2, "has 31 tokens; the model takes 22")
     check_told(inside("fill", run, "[MASK]", "--top", 0), 2, "top 0 is not at least 1")

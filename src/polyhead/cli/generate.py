@@ -35,6 +35,7 @@ def generate(
     no_repeat_ngram: int | None = None,
     stop: Annotated[tuple[str, ...], Parameter(negative="", consume_multiple=False)] = (),
     precision: Literal["fp32", "bf16", "int8"] = "fp32",
+    engine: Literal["torch", "ctranslate2"] = "torch",
     json_: Json = False,
 ) -> None:
     """Go on from prompts with a language model, token by token; drawn at random unless told else.
@@ -78,6 +79,8 @@ def generate(
         end before this text; may be given several times
     precision
         what to compute in; int8 is fastest
+    engine
+        ctranslate2 exports the run at the first use and writes with CTranslate2 (fp32, int8)
     """
     from polyhead import api
     from polyhead.training.progress import say
@@ -93,14 +96,15 @@ def generate(
         texts = list(input_lines(prompts))
         if not texts:
             raise UsageError(f"{prompts}: there is no prompt, a line each")
-    model = api.load(run, precision)
+    model = api.load(run, precision, engine=engine, say=say)
     options: dict[str, Any] = {
         **{"n": n, "max_tokens": max_tokens, "greedy": greedy or None, "beam": beam},
         **{"temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p},
         **{"seed": seed, "repetition_penalty": repetition_penalty},
         **{"no_repeat_ngram": no_repeat_ngram, "stop": tuple(map(typed, stop)) or None},
     }
-    streams = not json_ and n == 1 and (texts is None or len(texts) == 1) and beam is None
+    alone = n == 1 and (texts is None or len(texts) == 1)
+    streams = alone and not json_ and beam is None and engine == "torch"
     screen = _Screen(texts[0] if texts else "", tuple(map(typed, stop)))
     found = model.generate(texts, hear=screen.hear if streams else None, **options)
     if json_:

@@ -46,12 +46,8 @@ class CTranslate2Engine:
         self.read, self.write = words_of(task.source_tokenizer), words_of(task.target_tokenizer)
         self.ids = {word: i for i, word in enumerate(self.write)}
         self.longest = int(getattr(run.recipe.model, "max_length", 2**31))
-        self.quantization, self.folder = quantization, run.path / f"ctranslate2-{quantization}"
-        if not is_current(self.folder, run, quantization):
-            if not os.access(run.path, os.W_OK):
-                self.temporary = tempfile.TemporaryDirectory()  # which goes when the engine does
-                self.folder = Path(self.temporary.name) / self.folder.name
-            _make(run, self.folder, quantization, say)
+        self.quantization = quantization
+        self.folder, self.temporary = kept(run, quantization, say)  # which goes with the engine
         self.translator = open_translator(self.folder, quantization)
 
     def translate_ids(
@@ -136,6 +132,22 @@ class CTranslate2Engine:
         ended = tokens[-1:] == [END_ID]
         score = total / length_penalty(max(1, len(tokens)), options.alpha)
         return Hypothesis(tokens[:-1] if ended else tokens, score, total, ended)
+
+
+def kept(
+    run: Run, quantization: Quantization, say: Say
+) -> tuple[Path, tempfile.TemporaryDirectory[str] | None]:
+    """The folder of a run's export, made where there is none of the run's present weights.
+
+    Of a run one may only read it lies in a temporary folder, which must be held on to.
+    """
+    folder, temporary = run.path / f"ctranslate2-{quantization}", None
+    if not is_current(folder, run, quantization):
+        if not os.access(run.path, os.W_OK):
+            temporary = tempfile.TemporaryDirectory()
+            folder = Path(temporary.name) / folder.name
+        _make(run, folder, quantization, say)
+    return folder, temporary
 
 
 def _make(run: Run, folder: Path, quantization: Quantization, say: Say) -> None:

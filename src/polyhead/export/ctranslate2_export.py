@@ -5,17 +5,28 @@ from __future__ import annotations
 import json
 import tempfile
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import torch
-from torch import nn
 
 from polyhead import __version__
 from polyhead.errors import PolyheadError
-from polyhead.export.ctranslate2_model import library, save_ctranslate2, words_of
-from polyhead.export.verify import CLOSE, Exported, Sentences, per_token_difference, sentences_of
+from polyhead.export.ctranslate2_model import (
+    library,
+    save_ctranslate2,
+    save_ctranslate2_gpt,
+    words_of,
+)
+from polyhead.export.verify import (
+    CLOSE,
+    Exported,
+    per_token_difference,
+    sentences_of,
+    texts_of,
+)
 from polyhead.files import new_folder, sha256, write_json
 from polyhead.runs.folder import Run, check_free
+from polyhead.tasks.language_modeling import LanguageModeling
 from polyhead.tasks.translation import Task
 
 Quantization = Literal["float32", "int8"]
@@ -31,26 +42,22 @@ def export_ctranslate2(run: Run, out: Path, quantization: Quantization = "float3
     """
     library()
     check_free(out)
-    task = Task.load(run.recipe, run.path)
-    model = run.load_model(task.sizes())
-    sentences = sentences_of(task)
+    judge = _Written(run) if run.recipe.task == "language_modeling" else _Translated(run)
     difference = 0.0
 
     def fill(folder: Path) -> None:
         nonlocal difference
         with tempfile.TemporaryDirectory() as whole:  # layout first, then what rounding costs
-            difference = _difference(task, model, sentences, Path(whole), "float32", CLOSE)
+            difference = _difference(judge, Path(whole), "float32", CLOSE)
         if quantization == "float32":
-            save_ctranslate2(
-                model, task.source_tokenizer, task.target_tokenizer, folder, quantization
-            )
+            judge.save(folder, quantization)
         else:
-            difference = _difference(task, model, sentences, folder, quantization, ROUNDED)
-        task.save(folder)
+            difference = _difference(judge, folder, quantization, ROUNDED)
+        judge.task.save(folder)
         write_json(folder / FACTS, facts_of(run, quantization) | {"difference": difference})
 
     new_folder(out, fill)
-    return Exported(out, difference, sentences.origin)
+    return Exported(out, difference, judge.origin)
 
 
 def facts_of(run: Run, quantization: str) -> dict[str, Any]:
@@ -82,23 +89,89 @@ def open_translator(folder: Path, quantization: str) -> Any:
     )
 
 
-def _difference(
-    task: Task, model: nn.Module, sentences: Sentences, folder: Path, quantization: str, most: float
-) -> float:
-    """Write the model, load it, and compare; raises PolyheadError beyond `most` nats a token."""
-    source, target = task.source_tokenizer, task.target_tokenizer
-    save_ctranslate2(model, source, target, folder, quantization)
-    read, write = words_of(source), words_of(target)
-    scored = open_translator(folder, quantization).score_batch(
-        [[read[i] for i in row] for row in sentences.sources],
-        [[write[i] for i in row[:-1]] for row in sentences.targets],  # it adds the end itself
-        max_input_length=0,
+def open_generator(folder: Path, quantization: str) -> Any:
+    """The same of a language model: ctranslate2.Generator."""
+    return library().Generator(
+        str(folder),
+        device="cpu",
+        compute_type=quantization,
+        inter_threads=1,
+        intra_threads=torch.get_num_threads(),
     )
-    theirs = [sum(found.log_probs) for found in scored]
-    difference = per_token_difference(task, model, sentences, theirs)
+
+
+class _Judge(Protocol):
+    """A run's model, how it is written, and how far what was written is from it."""
+
+    task: Any
+    origin: str
+
+    def save(self, folder: Path, quantization: str) -> None: ...
+
+    def apart(self, folder: Path, quantization: str) -> float:
+        """The largest difference of a text's log-probability, in nats a token."""
+
+
+class _Translated:
+    """A translator, judged by forced decoding of sentence pairs."""
+
+    def __init__(self, run: Run):
+        self.task = Task.load(run.recipe, run.path)
+        self.model = run.load_model(self.task.sizes())
+        self.sentences = sentences_of(self.task)
+        self.origin = self.sentences.origin
+
+    def save(self, folder: Path, quantization: str) -> None:
+        source, target = self.task.source_tokenizer, self.task.target_tokenizer
+        save_ctranslate2(self.model, source, target, folder, quantization)
+
+    def apart(self, folder: Path, quantization: str) -> float:
+        read = words_of(self.task.source_tokenizer)
+        write = words_of(self.task.target_tokenizer)
+        scored = open_translator(folder, quantization).score_batch(
+            [[read[i] for i in row] for row in self.sentences.sources],
+            [[write[i] for i in row[:-1]] for row in self.sentences.targets],  # it adds the end
+            max_input_length=0,
+        )
+        theirs = [sum(found.log_probs) for found in scored]
+        return per_token_difference(self.task, self.model, self.sentences, theirs)
+
+
+class _Written:
+    """A language model, judged by log-probabilities of texts."""
+
+    def __init__(self, run: Run):
+        self.task = LanguageModeling.load(run.recipe, run.path)
+        self.model = run.load_model(self.task.sizes())
+        texts, self.origin = texts_of(self.task)
+        longest = min(64, int(self.model.config.max_length))  # type: ignore[union-attr, arg-type]
+        rows = [row[:longest] for row in self.task.tokenizer.encode_all(texts)]
+        self.rows = [row for row in rows if len(row) > 1]
+
+    def save(self, folder: Path, quantization: str) -> None:
+        save_ctranslate2_gpt(self.model, self.task.tokenizer, folder, quantization)
+
+    @torch.inference_mode()
+    def apart(self, folder: Path, quantization: str) -> float:
+        words = words_of(self.task.tokenizer)
+        tokens = [[words[i] for i in row] for row in self.rows]
+        scored = open_generator(folder, quantization).score_batch(tokens, max_input_length=0)
+        worst = 0.0
+        for row, found in zip(self.rows, scored, strict=True):
+            ids = torch.tensor([row])
+            logits = self.model.head(self.model(ids[:, :-1])).float()  # type: ignore[operator]
+            ours = logits.log_softmax(dim=-1).gather(2, ids[:, 1:, None]).sum()
+            worst = max(worst, abs(float(ours) - sum(found.log_probs)) / (len(row) - 1))
+        return worst
+
+
+def _difference(judge: _Judge, folder: Path, quantization: str, most: float) -> float:
+    """Write the model, load it, and compare; raises PolyheadError beyond `most` nats a token."""
+    judge.save(folder, quantization)
+    difference = judge.apart(folder, quantization)
     if not difference <= most:
         raise PolyheadError(
-            f"the exported {quantization} model scores {sentences.origin} up to {difference:.2g} "
+            f"the exported {quantization} model scores {judge.origin} up to {difference:.2g} "
             f"nats a token otherwise than the run; at most {most:g} is allowed, so nothing was "
             "written. Please report this with the recipe."
         )

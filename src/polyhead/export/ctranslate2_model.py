@@ -18,6 +18,7 @@ from polyhead.data.tokenizers import Tokenizer
 from polyhead.data.vocabularies import END, PAD, UNKNOWN
 from polyhead.errors import MissingExtraError, UsageError
 from polyhead.layers.block import DecoderBlock, EncoderBlock
+from polyhead.models.gpt import GPT
 from polyhead.models.transformer import Transformer
 
 
@@ -57,6 +58,48 @@ def save_ctranslate2(
     spec.register_target_vocabulary(words_of(target))
     spec.config.unk_token, spec.config.eos_token, spec.config.bos_token = UNKNOWN, END, END
     spec.config.decoder_start_token = PAD
+    spec.config.layer_norm_epsilon = nn.LayerNorm(1).eps
+    spec.validate()
+    spec.optimize(quantization=quantization)
+    spec.save(str(folder))
+
+
+def save_ctranslate2_gpt(
+    model: nn.Module, tokenizer: Tokenizer, folder: Path, quantization: str
+) -> None:
+    """The same of a GPT, for ctranslate2.Generator."""
+    library()
+    from ctranslate2 import specs
+
+    if not isinstance(model, GPT):
+        raise UsageError(f"a {type(model).__name__} is no GPT, which alone CTranslate2 writes with")
+    config = model.config
+    activations = {
+        "gelu_tanh": specs.Activation.GELUTanh,
+        "gelu": specs.Activation.GELU,
+        "relu": specs.Activation.RELU,
+    }
+    spec = specs.TransformerDecoderModelSpec.from_config(
+        config.num_layers,
+        config.num_heads,
+        pre_norm=config.norm == "pre",
+        activation=activations[config.activation],
+    )
+    decoder = spec.decoder
+    decoder.scale_embeddings = False
+    _put(decoder.embeddings, weight=model.embedding.weight)
+    _put(decoder.projection, weight=model.head.weight)
+    decoder.position_encodings.encodings = _numbers(cast(Tensor, model.positions.table))
+    if isinstance(model.norm, nn.LayerNorm):
+        _put(decoder.layer_norm, gamma=model.norm.weight, beta=model.norm.bias)
+    for layer, block in zip(
+        decoder.layer, cast("Iterable[EncoderBlock]", model.blocks), strict=True
+    ):
+        _put_block(layer, block, None)
+    words = words_of(tokenizer)
+    spec.register_vocabulary(words)
+    spec.config.bos_token = spec.config.eos_token = words[tokenizer.end_id]
+    spec.config.unk_token = words[tokenizer.unknown_id if tokenizer.unknown_id >= 0 else 0]
     spec.config.layer_norm_epsilon = nn.LayerNorm(1).eps
     spec.validate()
     spec.optimize(quantization=quantization)

@@ -22,8 +22,8 @@ from polyhead.data.tokenizers import Tokenizer
 from polyhead.errors import MissingExtraError, PolyheadError, RunError, UsageError
 from polyhead.export.huggingface import compare_translations, library
 from polyhead.export.huggingface_formats import FORMATS, Format, Settings
-from polyhead.export.huggingface_language import TEXTS, compare
-from polyhead.export.verify import Exported, random_sentences
+from polyhead.export.huggingface_language import compare
+from polyhead.export.verify import TEXTS, Exported, random_sentences
 from polyhead.runs import folder
 from polyhead.runs.card import write_card
 from polyhead.runs.folder import Run, read_weights, weights_of, write_weights

@@ -17,26 +17,19 @@ from tokenizers.processors import TemplateProcessing
 from torch import Tensor, nn
 
 from polyhead import registry
-from polyhead.data.documents import read_documents
 from polyhead.data.tokenizers import Tokenizer
 from polyhead.decoding.generate import Settings, generate_ids
 from polyhead.errors import PolyheadError, UsageError
 from polyhead.export.huggingface import CLOSE, library
 from polyhead.export.huggingface_names import bert_tensors, contiguous, gpt2_tensors
-from polyhead.export.verify import Exported
+from polyhead.export.verify import Exported, texts_of
 from polyhead.files import new_folder, write_json, write_text
 from polyhead.models.bert import BERT
 from polyhead.models.gpt import GPT
 from polyhead.runs.folder import Run, check_free, write_weights
 
 ACTIVATIONS = {"gelu_tanh": "gelu_new", "gelu": "gelu", "relu": "relu"}
-ROWS, LONGEST, WRITTEN = 16, 64, 20  # rows to compare, their tokens, tokens written greedily
-TEXTS = (
-    "Hello, world! It's 3 o'clock.",
-    "The quick brown fox jumps over the lazy dog.",
-    "안녕하세요. 어제 친구를 만났어요!",
-    "Ein naïver Größenvergleich: 10 € — nicht 20.",
-)
+LONGEST, WRITTEN = 64, 20  # tokens of the rows to compare, tokens written greedily
 
 
 def export_language(run: Run, out: Path) -> Exported:
@@ -51,7 +44,7 @@ def export_language(run: Run, out: Path) -> Exported:
     model = run.load_model(task.sizes())
     tokenizer = task.tokenizer
     tensors, config = _as_theirs(model, tokenizer)
-    texts, origin = _texts(task)
+    texts, origin = texts_of(task)
     difference = 0.0
 
     def fill(folder: Path) -> None:
@@ -163,21 +156,6 @@ def _write_tokenizer(folder: Path, model: nn.Module, tokenizer: Tokenizer) -> No
     }
     tokens = {name: str(copy.id_to_token(token_id)) for name, token_id in names.items()}
     write_json(folder / "tokenizer_config.json", settings | tokens)
-
-
-def _texts(task: Any) -> tuple[list[str], str]:
-    """Lines of the run's own data to cut, or some that are always here."""
-    for split in ("test", "valid"):
-        sources = getattr(task.data, split)
-        try:
-            documents = read_documents(sources) if sources else None
-        except PolyheadError:  # the run may have been moved away from its data
-            continue
-        if documents is not None:
-            lines = [line for text in documents.texts[:ROWS] for line in text.splitlines()]
-            found = [line[: 4 * LONGEST] for line in lines if line.strip()][:ROWS]
-            return found, f"{len(found)} lines of the {split} data"
-    return list(TEXTS), f"{len(TEXTS)} texts"
 
 
 # --- comparing

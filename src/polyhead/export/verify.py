@@ -5,17 +5,27 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from torch import nn
 
+from polyhead.data.documents import read_documents
 from polyhead.data.examples import PairExamples, Ragged
 from polyhead.data.tokenizers import END_ID
 from polyhead.errors import PolyheadError
 from polyhead.tasks.translation import Corpus, Task
 
 SENTENCES = 32
+LINES = 16  # of text
 CLOSE = 1e-4  # nats a token: what sums in another order may differ by
+
+TEXTS = (
+    "Hello, world! It's 3 o'clock.",
+    "The quick brown fox jumps over the lazy dog.",
+    "안녕하세요. 어제 친구를 만났어요!",
+    "Ein naïver Größenvergleich: 10 € — nicht 20.",
+)
 
 
 @dataclass(frozen=True)
@@ -91,3 +101,18 @@ def per_token_difference(
     ours = task.log_probabilities(model, sentences.corpus)
     lengths = sentences.corpus.examples.targets.lengths
     return float((np.abs(np.array(theirs) - ours) / lengths).max())
+
+
+def texts_of(task: Any) -> tuple[list[str], str]:
+    """Lines of the run's own data to cut, or some that are always here."""
+    for split in ("test", "valid"):
+        sources = getattr(task.data, split)
+        try:
+            documents = read_documents(sources) if sources else None
+        except PolyheadError:  # the run may have been moved away from its data
+            continue
+        if documents is not None:
+            lines = [line for text in documents.texts[:LINES] for line in text.splitlines()]
+            found = [line[:256] for line in lines if line.strip()][:LINES]
+            return found, f"{len(found)} lines of the {split} data"
+    return list(TEXTS), f"{len(TEXTS)} texts"

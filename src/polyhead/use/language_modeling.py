@@ -30,6 +30,7 @@ from polyhead.use.shared import (
 )
 
 if TYPE_CHECKING:
+    from polyhead.export.ctranslate2_writer import CTranslate2Writer
     from polyhead.export.verify import Exported
 
 SAMPLING = ("temperature", "top_k", "top_p", "min_p", "seed")
@@ -72,6 +73,7 @@ class LanguageModel:
 
     def __init__(self, run: Run, task: Task, model: nn.Module, precision: str = "fp32"):
         self.run, self.task, self.model, self.precision = run, task, model, precision
+        self.engine: CTranslate2Writer | None = None  # what `generate` uses instead of the model
 
     def __getattr__(self, name: str) -> Any:
         no_such_method(self.run, name, self)
@@ -135,14 +137,17 @@ class LanguageModel:
                 f"max-tokens is {settings.max_tokens}, but the context is {self.context}. Lower "
                 f"--max-tokens to {max(1, self.context + 1 - longest)}, or leave --beam out"
             )
-        found = generate_ids(
-            self.model,
-            rows,
-            self.task.tokenizer,
-            settings,
-            context=self.context,
-            hear=None if hear is None else self._hearing(hear, rows, settings.copies),
-        )
+        if self.engine is not None:
+            found = self.engine.generate_ids(rows, settings, context=self.context)
+        else:
+            found = generate_ids(
+                self.model,
+                rows,
+                self.task.tokenizer,
+                settings,
+                context=self.context,
+                hear=None if hear is None else self._hearing(hear, rows, settings.copies),
+            )
         texts = [""] if prompts is None else prompts
         return [
             Generation(

@@ -38,8 +38,8 @@ def load(
     `batch_tokens` is what is computed together, instead of the recipe's decoding.batch_tokens: less
     takes less memory.
 
-    The engine ctranslate2 (extra `ctranslate2`) translates with an export of the run, in fp32 or
-    int8, which is made at the first use and kept in the run; `say` hears of it.
+    The engine ctranslate2 (extra `ctranslate2`) translates, or generates, with an export of the
+    run, in fp32 or int8, which is made at the first use and kept in the run; `say` hears of it.
 
     >>> import polyhead
     >>> polyhead.load("runs/none")
@@ -77,24 +77,25 @@ def _together(
     return Translator(together, task, Ensemble(models), precision)
 
 
-def _with_ctranslate2(
-    runs: Sequence[Run], precision: Precision, say: Callable[[str], None]
-) -> Translator:
+def _with_ctranslate2(runs: Sequence[Run], precision: Precision, say: Callable[[str], None]) -> Any:
     from polyhead.export.ctranslate2_engine import CTranslate2Engine
+    from polyhead.export.ctranslate2_writer import CTranslate2Writer
 
     if len(runs) > 1:
         raise UsageError("the engine ctranslate2 takes one run; several decide together in torch")
     if precision == "bf16":
         raise UsageError("the engine ctranslate2 has no bf16 on a CPU; choose fp32 or int8")
-    if runs[0].recipe.task != "translation":
+    if runs[0].recipe.task not in ("translation", "language_modeling"):
         raise UsageError(
             f"{runs[0].path} is a run of the task {runs[0].recipe.task}; the engine ctranslate2 is "
-            "for translators"
+            "for translators and language models"
         )
-    translator = load(runs[0].path)
+    user = load(runs[0].path)
     quantization: Literal["int8", "float32"] = "int8" if precision == "int8" else "float32"
-    translator.engine = CTranslate2Engine(runs[0], translator.task, quantization, say)
-    return translator
+    writes = runs[0].recipe.task == "language_modeling"
+    make = CTranslate2Writer if writes else CTranslate2Engine
+    user.engine = make(runs[0], user.task, quantization, say)
+    return user
 
 
 def _with_batch(run: Run, batch_tokens: int | None) -> Run:

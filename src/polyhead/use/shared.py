@@ -54,15 +54,21 @@ def check_texts(texts: Sequence[str], what: str = "texts") -> None:
 
 
 def export_language_model(run: Run, to: str, out: str | Path, quantization: str) -> Exported:
-    """Write a GPT or BERT for Hugging Face; what comes out was loaded and compared.
+    """Write a GPT or BERT for Hugging Face, a GPT for CTranslate2; it was loaded and compared.
 
     Raises UsageError where `out` exists or the format cannot hold the model, PolyheadError where
     its outputs are not the run's.
     """
+    formats = ["huggingface", *(["ctranslate2"] if run.recipe.task == "language_modeling" else [])]
+    if to not in formats:
+        known = ", ".join(formats)
+        raise UsageError(f"no export of a run of {run.recipe.task} to {to!r}; there is {known}")
+    if to == "ctranslate2":
+        from polyhead.export.ctranslate2_export import export_ctranslate2
+
+        return export_ctranslate2(run, Path(out), "int8" if quantization == "int8" else "float32")
     from polyhead.export.huggingface_language import export_language
 
-    if to != "huggingface":
-        raise UsageError(f"no export of a run of {run.recipe.task} to {to!r}; there is huggingface")
     if quantization != "float32":
         raise UsageError("Hugging Face's weights are fp32; quantization is about ctranslate2")
     return export_language(run, Path(out))
