@@ -259,3 +259,24 @@ def test_a_post_norm_gpt_has_no_home_there(tmp_path: Path) -> None:
     outcome = inside("export", tmp_path / "pre", "--to", "huggingface", "--out", tmp_path / "b")
     assert outcome.code == 0, outcome.err
     assert "the valid data" in outcome.lines[1]
+
+
+def test_an_imported_bert_is_fine_tuned(bert: Path, tmp_path: Path) -> None:
+    run = imported(bert, tmp_path / "run")
+    for name in ("train", "valid"):
+        lines = [f"{LINES[i % 2]}\t{'ab'[i % 2]}" for i in range(8)]
+        text = "\n".join(["text\tlabel", *lines]) + "\n"
+        (tmp_path / f"{name}.tsv").write_text(text, encoding="utf-8")
+    columns = {"text_column": "text", "label_column": "label"}
+    recipe = {
+        "name": "tuned", "task": "classification", "model": {"kind": "bert"},
+        "data": {n: {"file": f"{n}.tsv", **columns} for n in ("train", "valid")},
+        "training": {"max_steps": 12, "batch_tokens": 256, "lora": {"rank": 2},
+                     "optimizer": {"lr": 0.01}, "schedule": {"kind": "constant"}},
+    }  # fmt: skip
+    path = tmp_path / "tuned.yaml"
+    path.write_text(json.dumps(recipe), encoding="utf-8")
+    outcome = inside("finetune", path, "--from", run, "--out", tmp_path / "tuned")
+    assert outcome.code == 0, outcome.err
+    lines = inside("classify", tmp_path / "tuned", "-", stdin=LINES[0].encode()).lines
+    assert [line.split("\t")[0] for line in lines] == ["a"]
