@@ -15,6 +15,7 @@ from polyhead.errors import UsageError
 from polyhead.layers.swift import Quick
 from polyhead.runs.folder import Run
 from polyhead.tasks.translation import Task
+from polyhead.use.shared import LABELLED
 from polyhead.use.together import as_one, check_same_tokens, run_folders
 from polyhead.use.translation import Translator
 
@@ -58,7 +59,8 @@ def load(
         models.append(_in_precision(one.load_model(task.sizes()), precision))
     if len(runs) > 1:
         return _together(runs, tasks, models, precision)
-    user = import_module(f"polyhead.use.{runs[0].recipe.task}")
+    name = runs[0].recipe.task
+    user = import_module(f"polyhead.use.{'labelled' if name in LABELLED else name}")
     return user.Model(runs[0], tasks[0], models[0], precision)
 
 
