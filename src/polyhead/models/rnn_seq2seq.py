@@ -60,6 +60,7 @@ class AttentionConfig(Section):
     expected: float = Field(
         0.5, ge=0, le=1, description="hard: share of sentences that learn from the mean"
     )
+    reward: float = Field(1.0, ge=0, description="hard: weight of the REINFORCE term")
     entropy: float = Field(0.002, ge=0, description="hard: weight of the entropy term")
 
     @model_validator(mode="after")
@@ -212,7 +213,13 @@ class RNNSeq2Seq(nn.Module):
         self.combine = _linear(2 * width, embedding, bias=False)
         self.head = OutputHead(self.target_embedding.weight)
         hard = config.attention.weights == "hard"
-        self.reinforce = Reinforce(entropy_weight=config.attention.entropy) if hard else None
+        self.reinforce = (
+            Reinforce(
+                entropy_weight=config.attention.entropy, reward_weight=config.attention.reward
+            )
+            if hard
+            else None
+        )
 
     # --- the source
 
@@ -344,7 +351,7 @@ class RNNSeq2Seq(nn.Module):
             for parts in ([d.log_probability for d in draws], [d.entropy for d in draws])
         )
         assert teaching.mean is not None
-        chosen = chosen * ~teaching.mean[:, None]
+        real = real & ~teaching.mean[:, None]  # the others chose nothing
         reinforce, lasting = self.reinforce, self.in_steps
         return lambda log_p: reinforce(log_p, chosen, entropy, real, lasting=lasting)  # type: ignore[misc]
 
