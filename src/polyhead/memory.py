@@ -6,7 +6,7 @@ import ctypes
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from polyhead.errors import OutOfMemoryError
@@ -26,7 +26,14 @@ def used() -> int:
 
 
 def peak() -> int:
-    """The most resident bytes this process has had."""
+    """The most resident bytes this process has had.
+
+    Not by getrusage on Linux: there a process inherits the peak of the one that started it.
+    """
+    with suppress(OSError):
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
     import resource
 
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

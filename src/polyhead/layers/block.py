@@ -107,11 +107,17 @@ class DecoderBlock(nn.Module):
         self,
         x: Tensor,
         allowed: Allowed,
-        memory: Memory,
+        memory: Memory | Tensor,
         memory_allowed: Allowed,
         cache: KeyValueCache | None = None,
+        packing: Packing | None = None,
     ) -> tuple[Tensor, KeyValueCache | None]:
-        """x [B,T,E] and this layer's memory and cache -> ([B,T,E], longer cache)."""
+        """x [B,T,E] and this layer's memory and cache -> ([B,T,E], longer cache).
+
+        The memory is this layer's own, or the encoder's output [B,S,E] (packed: [N,E]), of which it
+        is made.
+        """
+        own = self.cross.remember(memory, packing) if isinstance(memory, Tensor) else memory
 
         def attend(y: Tensor) -> Tensor:
             nonlocal cache
@@ -119,5 +125,5 @@ class DecoderBlock(nn.Module):
             return values
 
         x = self.attention_residual(x, attend)
-        x = self.cross_residual(x, lambda y: self.cross(y, memory, memory_allowed))
+        x = self.cross_residual(x, lambda y: self.cross(y, own, memory_allowed))
         return self.feedforward_residual(x, self.feedforward), cache

@@ -201,7 +201,7 @@ class Transformer(nn.Module, Quick):
         allowed = Causal().prepare(target_positions, target_positions)
         x = self.dropout(self.positions(self.target_embedding(target), target_positions))
         for block in cast(Iterable[DecoderBlock], self.decoder):
-            x, _ = block(x, allowed, block.cross.remember(memory, packing), memory_allowed)
+            x, _ = block(x, allowed, memory, memory_allowed, packing=packing)
         return self.decoder_norm(x)
 
     def begin(self, source: Tensor, positions: Tensor) -> State:
