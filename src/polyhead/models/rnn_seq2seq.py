@@ -60,7 +60,7 @@ class AttentionConfig(Section):
     expected: float = Field(
         0.5, ge=0, le=1, description="hard: share of sentences that learn from the mean"
     )
-    reward: float = Field(1.0, ge=0, description="hard: weight of the REINFORCE term")
+    reward: float = Field(0.01, ge=0, description="hard: weight of the REINFORCE term")
     entropy: float = Field(0.002, ge=0, description="hard: weight of the entropy term")
 
     @model_validator(mode="after")
