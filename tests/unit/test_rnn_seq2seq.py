@@ -192,7 +192,13 @@ def _expected_log_likelihood(model: RNNSeq2Seq, source: Tensor, labels: Tensor) 
 @pytest.mark.parametrize("feeding", [False, True])
 def test_the_reinforce_estimate_is_the_enumerated_gradient(feeding: bool) -> None:
     """Of the score's own weight, through which nothing but the choice depends."""
-    attention = {"score": "general", "weights": "hard", "expected": 0.0, "entropy": 0.0, "reward": 1.0}
+    attention = {
+        "score": "general",
+        "weights": "hard",
+        "expected": 0.0,
+        "entropy": 0.0,
+        "reward": 1.0,
+    }
     model = make(attention, input_feeding=feeding).double().train()
     with torch.no_grad():
         for parameter in model.parameters():
