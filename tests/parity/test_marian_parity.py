@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from polyhead.attention.masks import EMPTY, Allowed, Causal, positions_of
+from polyhead.attention.state import Encoded
 from polyhead.layers.block import DecoderBlock, EncoderBlock
 from polyhead.layers.positions import sinusoids
 from polyhead.models import transformer
@@ -251,7 +252,6 @@ def test_a_decoder_block_is_torchs_decoder_layer(norm: str) -> None:
     found, _ = block(
         x,
         Causal().prepare(positions, positions),
-        block.cross.remember(memory),
-        Allowed.keys(memory_positions),
+        Encoded(memory, Allowed.keys(memory_positions)),
     )
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)

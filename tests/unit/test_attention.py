@@ -21,7 +21,13 @@ from polyhead.attention.masks import (
 )
 from polyhead.attention.multihead import CrossAttention, SelfAttention
 from polyhead.attention.scores import Dot
-from polyhead.attention.state import KeyValueCache, Memory, same_rows
+from polyhead.attention.state import (
+    Encoded,
+    KeyValueCache,
+    Memory,
+    same_rows,
+    select_parts,
+)
 from polyhead.attention.weightings import softmax
 
 ROWS, HEADS, WIDTH = 3, 2, 8
@@ -389,10 +395,27 @@ def test_a_selected_cache_is_a_copy_in_the_order_asked_for() -> None:
 
 
 def test_a_selected_memory_has_the_rows_asked_for() -> None:
-    memory = Memory(torch.arange(3.0).view(3, 1, 1, 1), -torch.arange(3.0).view(3, 1, 1, 1))
-    chosen = memory.select(torch.tensor([2, 2, 0]))
+    chosen = _memory(0, 1, 2).select(torch.tensor([2, 2, 0]))
     assert chosen.keys.flatten().tolist() == [2, 2, 0]
     assert chosen.values.flatten().tolist() == [-2, -2, 0]
+    assert chosen.allowed.k_positions.flatten().tolist() == [2, 2, 0]
+
+
+def _memory(*numbers: int) -> Memory:
+    keys = torch.tensor(numbers, dtype=torch.float32).view(-1, 1, 1, 1)
+    return Memory(keys, -keys, Allowed.keys(torch.tensor(numbers)[:, None]))
+
+
+def test_memories_in_parts_are_selected_as_one_and_neighbours_stay_together() -> None:
+    parts = [(_memory(0, 1), _memory(10, 11)), (_memory(2, 3, 4), _memory(12, 13, 14))]
+    for sentences, lengths in (([0, 1, 2, 3, 4], [2, 3]), ([1, 3, 4], [1, 2]), ([4, 0, 0], [1, 2])):
+        chosen = select_parts(parts, torch.tensor(sentences))
+        assert [len(part[0].keys) for part in chosen] == lengths
+        for layer in range(2):
+            keys = torch.cat([part[layer].keys for part in chosen]).flatten()
+            assert keys.tolist() == [10 * layer + sentence for sentence in sentences]
+        seen = torch.cat([part[1].allowed.k_positions for part in chosen]).flatten()
+        assert seen.tolist() == sentences
 
 
 def test_same_rows_means_all_of_them_in_their_order() -> None:
@@ -408,13 +431,16 @@ def test_cross_attention_of_several_rows_a_memory_equals_a_repeated_memory(lengt
     memory = torch.randn(2, 5, 16)
     k_positions = positions_of(torch.tensor([5, 3]), 5)
     x = torch.randn(6, length, 16)
-    shared = cross(x, cross.remember(memory), Allowed.keys(k_positions))
-    repeated = cross(
-        x,
-        cross.remember(memory.repeat_interleave(3, dim=0)),
-        Allowed.keys(k_positions.repeat_interleave(3, dim=0)),
-    )
+
+    def seen(rows: Tensor, width: int = 5) -> Memory:
+        allowed = Allowed.keys(k_positions[rows, :width])
+        return cross.remember(Encoded(memory[rows, :width], allowed))
+
+    shared = cross(x, [seen(torch.tensor([0, 1]))])
+    repeated = cross(x, [seen(torch.tensor([0, 1]).repeat_interleave(3))])
     torch.testing.assert_close(shared, repeated)
+    in_parts = cross(x, [seen(torch.tensor([0])), seen(torch.tensor([1]), width=3)])
+    torch.testing.assert_close(shared, in_parts)
     assert not torch.allclose(shared[0], shared[1])
 
 

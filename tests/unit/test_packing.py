@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from polyhead.attention import packing
-from polyhead.attention.masks import positions_of
-from polyhead.attention.packing import Packing
+from polyhead.attention.masks import EMPTY, positions_of
+from polyhead.attention.packing import Packing, alike
 from polyhead.models import transformer
 
 LENGTHS = torch.tensor([5, 2, 3])
@@ -64,3 +64,14 @@ def test_a_transformer_trains_alike_with_and_without_packing(
     monkeypatch.setattr(packing.Packing, "of", lambda positions: None)
     for a, b in zip(with_packing, trained(), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+
+
+def test_neighbours_make_parts_with_little_padding() -> None:
+    lengths = torch.tensor([9, 8, 3, 3, 2, 7])
+    parts = list(alike(positions_of(lengths, 12), 18))
+    assert parts == [(0, 2, 9), (2, 5, 3), (5, 6, 7)]
+    assert list(alike(positions_of(lengths, 12), 10_000)) == [(0, 6, 9)]
+    assert list(alike(positions_of(lengths, 12), 1)) == [
+        (i, i + 1, n) for i, n in enumerate(lengths.tolist())
+    ]
+    assert list(alike(torch.full((2, 3), EMPTY), 10)) == [(0, 2, 1)]

@@ -6,13 +6,16 @@ head_i = Attention(Q W_Q_i, K W_K_i, V W_V_i)
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import torch
 from torch import Tensor, nn
 
 from polyhead.attention.biases import Relative
 from polyhead.attention.evaluations import attend
 from polyhead.attention.masks import Allowed
 from polyhead.attention.packing import Packing
-from polyhead.attention.state import KeyValueCache, Memory
+from polyhead.attention.state import Encoded, KeyValueCache, Memory
 
 
 def split_heads(x: Tensor, heads: int) -> Tensor:
@@ -104,17 +107,21 @@ class CrossAttention(nn.Module):
         self.key_value = fused_projection(d_model, 2)
         self.output = fused_projection(d_model, 1)
 
-    def remember(self, memory: Tensor, packing: Packing | None = None) -> Memory:
-        """Project a memory [B,K,E], or packed [N,E], into keys and values."""
-        projected = self.key_value(memory)
-        if packing is not None:
-            projected = packing.spread(projected)
+    def remember(self, encoded: Encoded) -> Memory:
+        """Project what was encoded into keys and values."""
+        projected = self.key_value(encoded.output)
+        if encoded.packing is not None:
+            projected = encoded.packing.spread(projected)
         k, v = (split_heads(part, self.num_heads) for part in projected.chunk(2, dim=-1))
-        return Memory(k, v)
+        return Memory(k, v, encoded.allowed)
 
-    def forward(self, x: Tensor, memory: Memory, allowed: Allowed) -> Tensor:
-        """x [B*n,T,E], memory of B rows, allowed over (n*T) queries and K keys -> [B*n,T,E]."""
-        rows = len(memory.keys)
-        q = split_heads(self.query(x).view(rows, -1, x.shape[-1]), self.num_heads)
-        values = attend(q, memory.keys, memory.values, allowed, scale=self.scale, name=self.name)
-        return self.output(join_heads(values).view(x.shape))
+    def forward(self, x: Tensor, memories: Sequence[Memory]) -> Tensor:
+        """x [B*n,T,E], memories of neighbouring sentences, B in all -> [B*n,T,E]."""
+        counts = [len(memory.keys) for memory in memories]
+        q = split_heads(self.query(x).view(sum(counts), -1, x.shape[-1]), self.num_heads)
+        values = [
+            join_heads(attend(part, m.keys, m.values, m.allowed, scale=self.scale, name=self.name))
+            for part, m in zip(q.split(counts), memories, strict=True)
+        ]
+        joined = values[0] if len(values) == 1 else torch.cat(values)
+        return self.output(joined.view(x.shape))

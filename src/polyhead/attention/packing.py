@@ -76,17 +76,18 @@ class _Spread(torch.autograd.Function):
         return grad.index_select(0, filled), None, None
 
 
-def by_width(positions: Tensor, slots: int) -> Iterator[tuple[Tensor, int]]:
-    """Rows of positions [B,K] in groups of similar width, so that little of a group is padding.
+def alike(positions: Tensor, slots: int) -> Iterator[tuple[int, int, int]]:
+    """Neighbouring rows of positions [B,K] in parts, so that little of a part is padding.
 
-    Gives the rows [b] of each group, and its width: the slots up to the last filled one of them.
-    A group has at most `slots` slots, padding included, or one row.
+    Gives a part's first row, the row after its last, and its width: the slots up to the last filled
+    one of its rows. A part has at most `slots` slots, padding included, or one row.
     """
     places = torch.arange(1, positions.shape[1] + 1, device=positions.device)
-    ordered, rows = ((positions != EMPTY) * places).amax(dim=1).sort()
-    widths: list[int] = ordered.tolist()
-    start = 0
-    for end in range(1, len(widths) + 1):
-        if end == len(widths) or (end + 1 - start) * widths[end] > slots:
-            yield rows[start:end], max(1, widths[end - 1])
-            start = end
+    widths: list[int] = ((positions != EMPTY) * places).amax(dim=1).clamp(min=1).tolist()
+    start, widest = 0, 0
+    for row, width in enumerate(widths):
+        if row > start and (row + 1 - start) * max(widest, width) > slots:
+            yield start, row, widest
+            start, widest = row, 0
+        widest = max(widest, width)
+    yield start, len(widths), widest

@@ -12,6 +12,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from polyhead.attention.masks import Allowed
+from polyhead.attention.packing import Packing
+
 
 @dataclass(frozen=True)
 class KeyValueCache:
@@ -69,30 +72,58 @@ class KeyValueCache:
 
 
 @dataclass(frozen=True)
+class Encoded:
+    """An encoder's output [B,K,E], or packed [N,E], and who of it may be seen."""
+
+    output: Tensor
+    allowed: Allowed
+    packing: Packing | None = None
+
+
+@dataclass(frozen=True)
 class Memory:
-    """An encoder's output projected once into keys and values [B,H,K,D]."""
+    """An encoder's output projected once into keys and values [B,H,K,D], and who may be seen."""
 
     keys: Tensor
     values: Tensor
+    allowed: Allowed
 
-    @classmethod
-    def join(cls, parts: Sequence[tuple[Tensor, Memory]], rows: int, slots: int) -> Memory:
-        """One memory of memories and the rows [b] they stand for, laid out as products read it.
+    def select(self, rows: Tensor, allowed: Allowed | None = None) -> Memory:
+        """The memory of these rows, in this order, repeats allowed; `allowed` if it is known."""
+        if allowed is None:
+            allowed = Allowed.keys(self.allowed.k_positions.index_select(0, rows))
+        keys, values = (x.index_select(0, rows) for x in (self.keys, self.values))
+        return Memory(keys, values, allowed)
 
-        Slots that no part fills are zero.
-        """
-        _, like = parts[0]
-        heads, width = like.keys.shape[1], like.keys.shape[3]
-        keys, values = (like.keys.new_zeros(rows, heads, slots, width) for _ in range(2))
-        for place, part in parts:
-            filled = part.keys.shape[2]
-            keys.narrow(2, 0, filled).index_copy_(0, place, part.keys)
-            values.narrow(2, 0, filled).index_copy_(0, place, part.values)
-        return cls(keys, values)
+    def as_read(self) -> Memory:
+        """The same, laid out as a decoding step's products read it."""
+        return Memory(self.keys.contiguous(), self.values.contiguous(), self.allowed)
 
-    def select(self, rows: Tensor) -> Memory:
-        """The memory of these rows, in this order, repeats allowed."""
-        return Memory(self.keys.index_select(0, rows), self.values.index_select(0, rows))
+
+def select_parts(
+    parts: Sequence[Sequence[Memory]], sentences: Tensor
+) -> tuple[tuple[Memory, ...], ...]:
+    """The memories of these sentences, in this order: parts of neighbouring sentences, by layer.
+
+    Neighbours of one part stay a part; the sentences of a part are counted from its first.
+    """
+    owners: list[int] = []  # of each sentence: its part, and where that starts
+    starts: list[int] = []
+    for number, part in enumerate(parts):
+        starts += [len(owners)] * len(part[0].keys)
+        owners += [number] * len(part[0].keys)
+    found: list[tuple[int, list[int]]] = []
+    for sentence in sentences.tolist():
+        if not found or found[-1][0] != owners[sentence]:
+            found.append((owners[sentence], []))
+        found[-1][1].append(sentence - starts[sentence])
+    selected = []
+    for number, rows in found:
+        first, *others = parts[number]
+        index = torch.tensor(rows, device=sentences.device)
+        memory = first.select(index)
+        selected.append((memory, *(other.select(index, memory.allowed) for other in others)))
+    return tuple(selected)
 
 
 def same_rows(rows: Tensor, count: int) -> bool:

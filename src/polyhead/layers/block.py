@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 from torch import Tensor, nn
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from polyhead.attention.masks import Allowed
 from polyhead.attention.multihead import CrossAttention, SelfAttention
 from polyhead.attention.packing import Packing
-from polyhead.attention.state import KeyValueCache, Memory
+from polyhead.attention.state import Encoded, KeyValueCache, Memory
 from polyhead.layers.dropout import Dropout
 from polyhead.layers.feedforward import Activation, FeedForward
 
@@ -107,17 +107,14 @@ class DecoderBlock(nn.Module):
         self,
         x: Tensor,
         allowed: Allowed,
-        memory: Memory | Tensor,
-        memory_allowed: Allowed,
+        memory: Encoded | Sequence[Memory],
         cache: KeyValueCache | None = None,
-        packing: Packing | None = None,
     ) -> tuple[Tensor, KeyValueCache | None]:
         """x [B,T,E] and this layer's memory and cache -> ([B,T,E], longer cache).
 
-        The memory is this layer's own, or the encoder's output [B,S,E] (packed: [N,E]), of which it
-        is made.
+        The memory is this layer's own, in parts, or what was encoded, of which it is made.
         """
-        own = self.cross.remember(memory, packing) if isinstance(memory, Tensor) else memory
+        own = [self.cross.remember(memory)] if isinstance(memory, Encoded) else memory
 
         def attend(y: Tensor) -> Tensor:
             nonlocal cache
@@ -125,5 +122,5 @@ class DecoderBlock(nn.Module):
             return values
 
         x = self.attention_residual(x, attend)
-        x = self.cross_residual(x, lambda y: self.cross(y, own, memory_allowed))
+        x = self.cross_residual(x, lambda y: self.cross(y, own))
         return self.feedforward_residual(x, self.feedforward), cache

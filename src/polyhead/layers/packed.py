@@ -52,9 +52,10 @@ class Int8Linear(nn.Module):
         self.out_features, self.in_features = weight.shape
         self.relu = relu
         largest = weight.abs().amax(1)
-        self._weight_scale = torch.where(largest > 0, largest / 127, torch.ones_like(largest))
-        weight_int8 = (weight / self._weight_scale[:, None]).round().to(torch.int8)
-        self._column = weight_int8.sum(1) * self._weight_scale
+        scale = torch.where(largest > 0, largest / 127, torch.ones_like(largest))
+        weight_int8 = (weight / scale[:, None]).round().to(torch.int8)
+        self._column = weight_int8.sum(1) * scale
+        self._scale = scale / 255
         self._bias = torch.zeros(self.out_features)
         if bias is not None:
             self._bias.copy_(bias.detach())
@@ -81,33 +82,35 @@ class Int8Linear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x [..,K] -> [..,N] fp32. Written so that `torch.jit.script` takes it, too."""
-        rows = x.reshape(-1, self.in_features).float()
+        rows = (x if x.dim() == 2 else x.reshape(-1, self.in_features)).float()
         count = rows.size(0)
         # Each row's bytes, followed by its scale and least value, which no product sees: reading
         # those back costs more small operations than finding them again.
         packed = torch.ops.quantized.embedding_bag_byte_prepack(rows)
         low = rows.amin(1, keepdim=True)
-        scale = (rows.amax(1, keepdim=True) - low) * (1 / 255)
+        span = rows.amax(1, keepdim=True) - low  # 255 times the row's scale
         few = count == 1 or (self._small and count <= self._small_rows)
         if count == 0:
             y = rows.new_zeros(0, self.out_features)
         elif self._gemm and (few or not self._primitive):
             product = torch._int_mm(packed, self._weight)
-            y = torch.addcmul(self._bias, product, self._weight_scale * scale)
+            y = torch.addcmul(self._bias, product, self._scale * span)
             y.addcmul_(low, self._column)
         else:
             y = self._scaled_product(packed)
-            torch.addcmul(self._bias, y, scale, out=y)  # a second large buffer would cost more
+            torch.addcmul(self._bias, y, span, out=y)  # a second large buffer would cost more
             y.addcmul_(low, self._column)
         if self.relu:
             y.relu_()
+        if x.dim() == 2:
+            return y
         return y.view(x.shape[:-1] + (self.out_features,))  # noqa: RUF005 - no * in TorchScript
 
     def _scaled_product(self, packed: Tensor) -> Tensor:
-        """Bytes [M,K+8] -> scale_w (q · w) [M,N] fp32."""
+        """Bytes [M,K+8] -> scale_w (q · w) / 255 [M,N] fp32."""
         if self._primitive:
-            return _onednn_product(packed, self._blocked, self._weight_scale, self._zeros)
-        return F.linear(packed.float(), self._emulated) * self._weight_scale
+            return _onednn_product(packed, self._blocked, self._scale, self._zeros)
+        return F.linear(packed.float(), self._emulated) * self._scale
 
 
 class PackedLinear(nn.Module):

@@ -36,10 +36,19 @@ class Quick(ABC):
 
 def attend(q: Tensor, k: Tensor, v: Tensor, scale: float, bias: Tensor | None) -> Tensor:
     """values [B,n,H*D] of q [B,H,n,D], k, v [B,H,K,D]; bias [B or 1,1,n or 1,K] or None."""
-    logits = torch.matmul(q, k.transpose(2, 3)).mul_(scale)
+    rows, heads, queries = q.size(0), q.size(1), q.size(2)
+    # a factor of the product costs nothing, a number times a tensor two small operations
+    logits = torch.baddbmm(
+        torch.empty(1, 1, 1, dtype=q.dtype),
+        q.reshape(rows * heads, queries, -1),
+        k.flatten(0, 1).transpose(1, 2),
+        beta=0,
+        alpha=scale,
+    )
     if bias is not None:
-        logits.add_(bias)
-    return torch.matmul(torch.softmax(logits, -1), v).transpose(1, 2).flatten(2)
+        logits.view(rows, heads, queries, -1).add_(bias)
+    values = torch.bmm(torch.softmax(logits, -1), v.flatten(0, 1))
+    return values.view(rows, heads, queries, -1).transpose(1, 2).flatten(2)
 
 
 class _Sublayer(nn.Module):
@@ -88,11 +97,20 @@ class SwiftCross(nn.Module):
         self.query, self.output = attention.query, attention.output
         self.scale, self.around = attention.scale, _Sublayer(residual)
 
-    def forward(self, x: Tensor, keys: Tensor, values: Tensor, bias: Tensor | None) -> Tensor:
-        """x [B*n,E], memory [B,H,K,D] -> [B*n,E]."""
-        sentences, heads, width = keys.size(0), keys.size(1), keys.size(3)
+    def forward(
+        self, x: Tensor, memory: list[tuple[Tensor, Tensor]], biases: list[Tensor | None]
+    ) -> Tensor:
+        """x [B*n,E], keys and values [b,H,K,D] of neighbouring sentences -> [B*n,E]."""
+        heads, width, sentences, start = memory[0][0].size(1), memory[0][0].size(3), 0, 0
+        for keys, _ in memory:
+            sentences += keys.size(0)
         q = self.query(self.around.before(x)).view(sentences, -1, heads, width).transpose(1, 2)
-        y = attend(q, keys, values, self.scale, bias)
+        parts: list[Tensor] = []
+        for i, (keys, values) in enumerate(memory):
+            own = q.narrow(0, start, keys.size(0))
+            parts.append(attend(own, keys, values, self.scale, biases[i]))
+            start += keys.size(0)
+        y = parts[0] if len(parts) == 1 else torch.cat(parts)
         return self.around.after(x, self.output(y.view(x.size(0), x.size(1))))
 
 
@@ -122,13 +140,13 @@ class SwiftBlock(nn.Module):
         self,
         x: Tensor,
         cache: tuple[Tensor, Tensor],
-        memory: tuple[Tensor, Tensor],
+        memory: list[tuple[Tensor, Tensor]],
         length: int,
         bias: Tensor | None,
-        memory_bias: Tensor | None,
+        memory_biases: list[Tensor | None],
     ) -> Tensor:
         x = self.attention(x, cache[0], cache[1], length, bias)
-        x = self.cross(x, memory[0], memory[1], memory_bias)
+        x = self.cross(x, memory, memory_biases)
         return self.feedforward(x)
 
 
@@ -171,15 +189,16 @@ class SwiftDecoder(nn.Module):
         tokens: Tensor,
         positions: Tensor,
         caches: list[tuple[Tensor, Tensor]],
-        memories: list[tuple[Tensor, Tensor]],
+        memories: list[list[tuple[Tensor, Tensor]]],
         length: int,
         past: Tensor | None,
-        memory_bias: Tensor | None,
+        memory_biases: list[Tensor | None],
     ) -> Tensor:
         """Logits [R,V] after one token [R] a row at positions [R] or [1].
 
         caches: per layer keys and values [B,H,C,D], `length` slots filled and room for one slot a
         row, which is written. past [R,slots]: True where a row sees a slot; None: it sees all.
+        memories: per layer those of neighbouring sentences; memory_biases: one for each of these.
         """
         bias: Tensor | None = None
         if past is not None:
@@ -188,7 +207,7 @@ class SwiftDecoder(nn.Module):
             bias.masked_fill_(~allowed, float("-inf"))
         x = self.input(tokens, positions)
         for i, block in enumerate(self.blocks):
-            x = block(x, caches[i], memories[i], length, bias, memory_bias)
+            x = block(x, caches[i], memories[i], length, bias, memory_biases)
         logits: Tensor = self.head(self.norm(x))
         return logits
 

@@ -73,14 +73,13 @@ class Config(ModelSection):
 class State:
     """What a decoding needs to go on; R rows are n per source sentence, one after another.
 
-    caches: each layer's last width-1 inputs [R,width-1,D]; next_positions [R]; memory, its mask and
+    caches: each layer's last width-1 inputs [R,width-1,D]; next_positions [R]; memory and
     length_roots [B,1,1] are the source's; weights: the decoder's, normalised once.
     """
 
     caches: tuple[Tensor, ...]
     next_positions: Tensor
     memory: Memory
-    memory_allowed: Allowed
     length_roots: Tensor
     weights: Weights
 
@@ -94,11 +93,9 @@ class State:
                 next_positions=self.next_positions.index_select(0, rows),
             )
         if sentences is not None and not same_rows(sentences, len(self.length_roots)):
-            k_positions = self.memory_allowed.k_positions.index_select(0, sentences)
             state = replace(
                 state,
                 memory=self.memory.select(sentences),
-                memory_allowed=Allowed.keys(k_positions),
                 length_roots=self.length_roots.index_select(0, sentences),
             )
         return state
@@ -178,7 +175,7 @@ class ConvSeq2Seq(nn.Module):
         if self.training:  # each decoder layer adds its own gradient (section 3.5)
             share = 1 / (2 * self.config.num_layers)
             z = z * share + z.detach() * (1 - share)
-        return Memory(z[:, None], ((z + e) * HALF)[:, None])
+        return Memory(z[:, None], ((z + e) * HALF)[:, None], Allowed.keys(positions))
 
     def begin(self, source: Tensor, positions: Tensor) -> State:
         """Read the source, and normalise the decoder's weights once."""
@@ -190,7 +187,6 @@ class ConvSeq2Seq(nn.Module):
             caches=tuple(like.new_zeros(shape) for _ in self.decoder),
             next_positions=positions.new_zeros(len(source)),
             memory=memory,
-            memory_allowed=Allowed.keys(positions),
             length_roots=lengths.to(like.dtype).sqrt()[:, None, None],
             weights=Weights(
                 enter=self.target_enter(),
@@ -244,9 +240,7 @@ class ConvSeq2Seq(nn.Module):
         """Contexts [R,T,E] of queries [R,T,E], scaled by the root of the source's length."""
         memory = state.memory
         rows = q.reshape(len(memory.keys), -1, q.shape[-1])
-        c = attend(
-            rows[:, None], memory.keys, memory.values, state.memory_allowed, scale=1.0, name=name
-        )
+        c = attend(rows[:, None], memory.keys, memory.values, memory.allowed, scale=1.0, name=name)
         return (c[:, 0] * state.length_roots).reshape(q.shape)
 
 

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from polyhead.attention import tap
 from polyhead.attention.masks import Allowed, Causal
-from polyhead.attention.packing import Packing, by_width
-from polyhead.attention.state import KeyValueCache, Memory, same_rows
+from polyhead.attention.packing import Packing, alike
+from polyhead.attention.state import Encoded, KeyValueCache, Memory, same_rows, select_parts
 from polyhead.config import ModelSection
 from polyhead.layers.block import DecoderBlock, EncoderBlock, NormPlace
 from polyhead.layers.dropout import Dropout
@@ -25,8 +25,8 @@ from polyhead.layers.embeddings import OutputHead, TokenEmbedding
 from polyhead.layers.positions import PositionKind, Positions
 from polyhead.layers.swift import Quick, Swift, SwiftDecoder, scripted
 
-# Decoding encodes this many slots at once: enough for fast products, few enough for the caches.
-ENCODED_TOGETHER = 256
+# A CPU encodes, and remembers, sources of so many slots together: fast products, little padding.
+TOGETHER = 256
 
 PRESETS: dict[str, dict[str, Any]] = {
     "tiny": {"d_model": 128, "num_layers": 4, "num_heads": 4, "d_ff": 256, "dropout": 0.3},
@@ -65,7 +65,9 @@ class Config(ModelSection):
 
 @dataclass(frozen=True)
 class State:
-    """What a decoding needs to go on: per layer a cache and a memory, and where every slot stands.
+    """What a decoding needs to go on: per layer a cache and memories, and where every slot stands.
+
+    `memory` is in parts of neighbouring sentences of similar length, each with a Memory per layer.
 
     R rows are n hypotheses of each of B sentences, one after another; a sentence's hypotheses share
     the slots of its caches. `past` [R,slots] tells which slots a row has written, None: all of its
@@ -74,8 +76,7 @@ class State:
     """
 
     caches: tuple[KeyValueCache, ...]
-    memories: tuple[Memory, ...]
-    memory_allowed: Allowed
+    memory: tuple[tuple[Memory, ...], ...]
     positions: Tensor
     next_positions: Tensor
     past: Tensor | None = None
@@ -83,7 +84,7 @@ class State:
 
     @property
     def sentences(self) -> int:
-        return len(self.memories[0].keys)
+        return sum(len(part[0].keys) for part in self.memory)
 
     def select(self, rows: Tensor, sentences: Tensor | None = None) -> State:
         """The state of these rows (repeats allowed), and of these sentences (default: all).
@@ -105,13 +106,11 @@ class State:
         return replace(state, past=past, next_positions=following)
 
     def _of_sentences(self, sentences: Tensor) -> State:
-        k_positions = self.memory_allowed.k_positions.index_select(0, sentences)
         positions = self.positions
         return replace(
             self,
             caches=tuple(cache.select(sentences) for cache in self.caches),
-            memories=tuple(memory.select(sentences) for memory in self.memories),
-            memory_allowed=Allowed.keys(k_positions),
+            memory=select_parts(self.memory, sentences),
             positions=positions if len(positions) == 1 else positions.index_select(0, sentences),
         )
 
@@ -181,27 +180,25 @@ class Transformer(nn.Module, Quick):
         self.quick = False
         self.swift: Swift | None = None
 
-    def encode(self, source: Tensor, positions: Tensor, packing: Packing | None = None) -> Tensor:
-        """source [B,S] -> memory [B,S,E], or [N,E] where a packing is given."""
+    def encode(self, source: Tensor, positions: Tensor, packing: Packing | None = None) -> Encoded:
+        """source [B,S] -> [B,S,E], or [N,E] where a packing is given."""
         allowed = Allowed.keys(positions)
         x = self.dropout(self.positions(self.source_embedding(source), positions))
         if packing is not None:
             x = packing.pack(x)
         for block in self.encoder:
             x = block(x, allowed, packing)
-        return self.encoder_norm(x)
+        return Encoded(self.encoder_norm(x), allowed, packing)
 
     def forward(
         self, source: Tensor, source_positions: Tensor, target: Tensor, target_positions: Tensor
     ) -> Tensor:
         """Teacher-forced: hidden states [B,T,E], which `head` turns into next tokens' logits."""
-        packing = Packing.of(source_positions)
-        memory = self.encode(source, source_positions, packing)
-        memory_allowed = Allowed.keys(source_positions)
+        memory = self.encode(source, source_positions, Packing.of(source_positions))
         allowed = Causal().prepare(target_positions, target_positions)
         x = self.dropout(self.positions(self.target_embedding(target), target_positions))
         for block in cast(Iterable[DecoderBlock], self.decoder):
-            x, _ = block(x, allowed, memory, memory_allowed, packing=packing)
+            x, _ = block(x, allowed, memory)
         return self.decoder_norm(x)
 
     def begin(self, source: Tensor, positions: Tensor) -> State:
@@ -209,15 +206,13 @@ class Transformer(nn.Module, Quick):
         if self.quick and self.swift is None:
             self.swift = self._scripted()
         blocks = cast("list[DecoderBlock]", self.decoder)
-        parts: list[list[tuple[Tensor, Memory]]] = [[] for _ in blocks]
-        for rows, width in by_width(positions, ENCODED_TOGETHER):
-            memory = self.encode(source[rows, :width], positions[rows, :width])
-            for part, block in zip(parts, blocks, strict=True):
-                part.append((rows, block.cross.remember(memory)))
+        parts = []
+        for start, end, width in alike(positions, TOGETHER if source.is_cpu else source.numel()):
+            encoded = self.encode(source[start:end, :width], positions[start:end, :width])
+            parts.append(tuple(block.cross.remember(encoded).as_read() for block in blocks))
         return State(
-            caches=tuple(b.attention.empty_cache(len(source), memory) for b in blocks),
-            memories=tuple(Memory.join(part, *source.shape) for part in parts),
-            memory_allowed=Allowed.keys(positions),
+            caches=tuple(b.attention.empty_cache(len(source), encoded.output) for b in blocks),
+            memory=tuple(parts),
             positions=positions.new_empty(1, 0),
             next_positions=positions.new_zeros(1),
         )
@@ -238,8 +233,9 @@ class Transformer(nn.Module, Quick):
             positions = state.next_positions[:, None] + torch.arange(length, device=tokens.device)
         x = self.positions(self.target_embedding(tokens), positions)
         caches = []
-        for block, cache, memory in zip(self.decoder, state.caches, state.memories, strict=True):
-            x, longer = block(x, allowed, memory, state.memory_allowed, cache)
+        memories = zip(*state.memory, strict=True)
+        for block, cache, memory in zip(self.decoder, state.caches, memories, strict=True):
+            x, longer = block(x, allowed, memory, cache)
             caches.append(longer)
         return self.head(self.decoder_norm(x)), replace(after, caches=tuple(caches))
 
@@ -263,17 +259,15 @@ def _swift_step(swift: Swift, tokens: Tensor, state: State, after: State) -> tup
     rows = len(tokens)
     each = rows // state.sentences
     caches = tuple(cache.with_room(each) for cache in state.caches)
-    bias = None
-    if not state.memory_allowed.everything:
-        bias, _ = state.memory_allowed.additive(caches[0].keys.dtype)
+    seen = [part[0].allowed for part in state.memory]
     logits = swift(
         tokens[:, 0],
         state.next_positions,
         [(cache.keys, cache.values) for cache in caches],
-        [(memory.keys, memory.values) for memory in state.memories],
+        [[(m.keys, m.values) for m in memories] for memories in zip(*state.memory, strict=True)],
         state.caches[0].length,
         after.past,
-        bias,
+        [None if a.everything else a.additive(caches[0].keys.dtype)[0] for a in seen],
     )
     return logits[:, None], replace(after, caches=caches)
 
