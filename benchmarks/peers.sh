@@ -29,7 +29,7 @@ for peer in "${peers[@]}"; do
     joeynmt)
       "${pip[@]}" --no-deps 'joeynmt==2.3.0'
       "${pip[@]}" numpy pyyaml sacrebleu packaging importlib_metadata tensorboard matplotlib \
-        sentencepiece subword-nmt sacremoses ;;
+        sentencepiece subword-nmt sacremoses datasets ;;
     huggingface)
       "${pip[@]}" "$torch" 'transformers>=5.23,<6' 'ctranslate2>=4.8.5,<5' \
         'tokenizers>=0.23.1,<0.24' 'sacrebleu>=2.6,<3' ;;

@@ -5,9 +5,11 @@ from __future__ import annotations
 import builtins
 import json
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -15,6 +17,7 @@ from polyhead_system import check_told, inside, outside
 from safetensors.torch import load_file, save_file
 
 from polyhead import api
+from polyhead.data.tokenizers import Tokenizer
 from polyhead.errors import PolyheadError
 from polyhead.export import ctranslate2_export
 
@@ -252,3 +255,38 @@ def test_what_marian_cannot_hold_is_refused_with_every_reason(
                   "--out", tmp_path / "x")  # fmt: skip
     check_told(told, 2, "--quantization is about --to ctranslate2")
     assert list(tmp_path.iterdir()) == []
+
+
+# --- ONNX
+
+
+def test_an_onnx_graph_translates_as_the_run_does(
+    trained: Path, lines: list[str], tmp_path: Path
+) -> None:
+    runtime = pytest.importorskip("onnxruntime", reason="ONNX Runtime is not installed")
+    out = tmp_path / "graph"
+    found = inside("export", trained, "--to", "onnx", "--out", out)
+    assert found.code == 0, found.err
+    assert found.lines[0] == str(out)
+    assert float(found.lines[1].split(": ")[1].split(",")[0]) < 1e-4
+    session = runtime.InferenceSession(out / "model.onnx")
+    cutter = Tokenizer.load(out / "tokenizer.json")
+    for text, wanted in zip(lines[:3], api.load(trained).translate(lines[:3], beam=1), strict=True):
+        ids = np.array([[*cutter.encode(text), cutter.end_id]])
+        written = [cutter.pad_id]
+        while written[-1] != cutter.end_id and len(written) < ids.size + 50:
+            feed = {"input_ids": ids, "attention_mask": np.ones_like(ids)}
+            (logits,) = session.run(None, feed | {"decoder_input_ids": np.array([written])})
+            logits[0, -1, [1, cutter.pad_id]] = -np.inf
+            written.append(int(logits[0, -1].argmax()))
+        assert cutter.decode(written[1:]) == wanted
+    told = inside("export", trained, "--to", "onnx", "--quantization", "int8", "--out", tmp_path)
+    check_told(told, 2, "--quantization is about --to ctranslate2")
+
+
+def test_without_onnx_runtime_the_extra_is_named(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    told = inside("export", trained, "--to", "onnx", "--out", tmp_path / "x")
+    check_told(told, 1, "needs the package onnxruntime", "pip install 'polyhead[onnx]'")

@@ -151,7 +151,7 @@ class Allowed:
         self.k_positions = k_positions
         self.triangle = triangle
         self.within = within
-        self.everything = bool(self.matrix.all()) if everything is None else everything
+        self.everything = _looks(self.matrix.all) if everything is None else everything
         self._additive: dict[torch.dtype, tuple[Tensor, Tensor | None]] = {}
 
     @property
@@ -195,8 +195,8 @@ class Allowed:
             lambda: mask.prepare(positions, positions).matrix,
             positions,
             positions,
-            everything=length == 1,
-            triangle=within is None and length > 1,
+            everything=bool(length == 1),  # a symbol, while a graph is exported
+            triangle=within is None and bool(length > 1),
             within=within,
         )
 
@@ -211,8 +211,13 @@ class Allowed:
             empty = barred.all(dim=-1, keepdim=True)
             bias = torch.zeros(self.matrix.shape, dtype=dtype, device=self.matrix.device)
             bias.masked_fill_(barred & ~empty, float("-inf"))
-            self._additive[dtype] = (bias, empty if bool(empty.any()) else None)
+            self._additive[dtype] = (bias, None if _looks(lambda: ~empty.any()) else empty)
         return self._additive[dtype]
+
+
+def _looks(condition: Callable[[], Tensor]) -> bool:
+    """Whether it is seen to hold; a graph that is exported for any input must not look."""
+    return not torch.compiler.is_exporting() and bool(condition())
 
 
 def positions_of(lengths: Tensor, width: int) -> Tensor:

@@ -117,7 +117,7 @@ class CrossAttention(nn.Module):
 
     def forward(self, x: Tensor, memories: Sequence[Memory]) -> Tensor:
         """x [B*n,T,E], memories of neighbouring sentences, B in all -> [B*n,T,E]."""
-        counts = [len(memory.keys) for memory in memories]
+        counts = [memory.keys.shape[0] for memory in memories]
         q = split_heads(self.query(x).view(sum(counts), -1, x.shape[-1]), self.num_heads)
         values = [
             join_heads(attend(part, m.keys, m.values, m.allowed, scale=self.scale, name=self.name))

@@ -30,9 +30,12 @@ class Packing:
 
     @classmethod
     def of(cls, positions: Tensor) -> Packing | None:
-        """The packing of positions [B,T]; None where no slot is empty, or a row begins with one."""
+        """The packing of positions [B,T]; None where no slot is empty, or the first one is.
+
+        None, too, while a graph is exported, which must do for any positions.
+        """
         there = positions.flatten() != EMPTY
-        if bool(there.all()) or not bool(there[0]):
+        if torch.compiler.is_exporting() or bool(there.all()) or not bool(there[0]):
             return None
         return cls(len(positions), there.nonzero()[:, 0], there.cumsum(0) - 1)
 

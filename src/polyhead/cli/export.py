@@ -11,7 +11,7 @@ from polyhead.errors import UsageError
 def export(
     run: Path,
     *,
-    to: Literal["ctranslate2", "huggingface"],
+    to: Literal["ctranslate2", "huggingface", "onnx"],
     out: Path,
     quantization: Literal["float32", "int8"] = "float32",
 ) -> None:
@@ -23,7 +23,8 @@ def export(
         a run folder
     to
         ctranslate2: a model for CTranslate2. huggingface: a model for the Auto classes and its
-        tokenizer: Marian (post-norm, sinusoidal positions, one vocabulary), GPT-2 (pre-norm), BERT
+        tokenizer: Marian (post-norm, sinusoidal positions, one vocabulary), GPT-2 (pre-norm), BERT.
+        onnx: a graph from token ids to logits, and the tokenizers
     out
         the folder to write
     quantization
@@ -31,12 +32,12 @@ def export(
     """
     from polyhead import api
 
-    if to == "huggingface" and quantization != "float32":
+    if to != "ctranslate2" and quantization != "float32":
         raise UsageError(
-            "--quantization is about --to ctranslate2; Hugging Face's weights are fp32"
+            "--quantization is about --to ctranslate2; other formats' weights are fp32"
         )
     made = api.load(run).export(to, out, quantization=quantization)
-    what = "of a logit" if to == "huggingface" else "in nats a target token"
+    what = "in nats a target token" if to == "ctranslate2" else "of a logit"
     print(made.path)
     print(f"largest difference {what}: {made.difference:.2g}, on {made.compared_on}")
 

@@ -32,7 +32,7 @@ TEXTS = (
 class Exported:
     """Where an export lies, its largest difference from the run, and what that was measured on.
 
-    The difference is in nats a target token for CTranslate2, and that of a logit for Hugging Face.
+    The difference is in nats a target token for CTranslate2, else that of a logit.
     """
 
     path: Path

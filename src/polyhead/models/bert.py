@@ -16,6 +16,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from polyhead.attention.masks import Allowed
+from polyhead.attention.packing import Packing
 from polyhead.config import ModelSection
 from polyhead.layers import initialisation
 from polyhead.layers.block import EncoderBlock
@@ -164,17 +165,20 @@ class BERT(nn.Module):
         positions [B,T] default to 0 … T-1 in every row; -1 marks empty slots. texts [B,T] are 0 in
         the first of two texts, 1 in the second (default: all 0).
         """
+        packing = None
         if positions is None:
             positions = torch.arange(tokens.shape[1], device=tokens.device)[None]
             allowed = Allowed.whole(positions, positions)
         else:
             allowed = Allowed.keys(positions)
+            packing = Packing.of(positions)
         x = self.positions(self.embedding(tokens), positions)
         x = x + (self.texts.weight[0] if texts is None else self.texts(texts))
-        x = self.dropout(self.embedding_norm(x))
+        x = self.embedding_norm(x if packing is None else packing.pack(x))
+        x = self.dropout(x)
         for block in self.blocks:
-            x = block(x, allowed)
-        return x
+            x = block(x, allowed, packing)
+        return x if packing is None else packing.spread(x)
 
     def answer(self, hidden: Tensor, positions: Tensor | None = None) -> Tensor:
         """What `outputs` numbers it gives about rows, [B,outputs], or tokens, [B,T,outputs]."""

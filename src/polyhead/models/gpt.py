@@ -159,7 +159,7 @@ class GPT(nn.Module):
         """`outputs` numbers about each row, [B,outputs], of its last token's hidden state; or about
         each token, [B,T,outputs] (Radford et al. 2018, section 3.2)."""
         if self.purpose == "sequence":
-            rows = torch.arange(len(hidden), device=hidden.device)
+            rows = torch.arange(hidden.shape[0], device=hidden.device)
             hidden = hidden[rows, positions.argmax(dim=1)]
         answers: Tensor = self.answers(self.dropout(hidden))  # type: ignore[misc]
         return answers

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -19,7 +20,10 @@ from polyhead.inspection.text import text_attention
 from polyhead.runs.card import write_card
 from polyhead.runs.folder import Run
 from polyhead.tasks.shared.supervised import Supervised
-from polyhead.use.shared import check_one_text, check_texts, no_such_method, refuse
+from polyhead.use.shared import check_one_text, check_texts, export_run, no_such_method, refuse
+
+if TYPE_CHECKING:
+    from polyhead.export.verify import Exported
 
 
 class LabelledModel:
@@ -103,6 +107,10 @@ class LabelledModel:
             self.task.tokenizer.labels(ids),
             title=self.run.recipe.name,
         )
+
+    def export(self, to: str, out: str | Path, *, quantization: str = "float32") -> Exported:
+        """Write the run for another program, which then loads it and is compared: `export_run`."""
+        return export_run(self.run, to, out, quantization)
 
     def explain(self, text: str) -> Explanation:
         """How the tokenizer cuts a text."""

@@ -24,7 +24,7 @@ from polyhead.tasks.language_modeling import Task
 from polyhead.use.shared import (
     check_one_text,
     check_texts,
-    export_language_model,
+    export_run,
     no_such_method,
     refuse,
 )
@@ -252,8 +252,8 @@ class LanguageModel:
         )
 
     def export(self, to: str, out: str | Path, *, quantization: str = "float32") -> Exported:
-        """Write the run for Hugging Face; what comes out was loaded and compared."""
-        return export_language_model(self.run, to, out, quantization)
+        """Write the run for another program, which then loads it and is compared: `export_run`."""
+        return export_run(self.run, to, out, quantization)
 
     def explain(self, text: str) -> Explanation:
         """How the tokenizer cuts a text."""

@@ -27,7 +27,13 @@ METHODS = {
     ),
     "language_modeling": ("generate", "evaluate", "attention", "export"),
     "masked_lm": ("fill", "embed", "evaluate", "attention", "export"),
-    **dict.fromkeys(LABELLED, ("classify", "evaluate", "attention")),
+    **dict.fromkeys(LABELLED, ("classify", "evaluate", "attention", "export")),
+}
+FORMATS = {
+    "translation": ("ctranslate2", "huggingface", "onnx"),
+    "language_modeling": ("ctranslate2", "huggingface", "onnx"),
+    "masked_lm": ("huggingface", "onnx"),
+    **dict.fromkeys(LABELLED, ("onnx",)),
 }
 HIDDEN = ("options", "search", "score_tokens", "draw_positions")
 """Further names that code for another task may ask for."""
@@ -53,24 +59,34 @@ def check_texts(texts: Sequence[str], what: str = "texts") -> None:
             raise UsageError(f"text {place} is {text!r}; every text must be a string")
 
 
-def export_language_model(run: Run, to: str, out: str | Path, quantization: str) -> Exported:
-    """Write a GPT or BERT for Hugging Face, a GPT for CTranslate2; it was loaded and compared.
+def export_run(run: Run, to: str, out: str | Path, quantization: str = "float32") -> Exported:
+    """Write a run in another program's format; what was written is loaded there and compared.
 
-    Raises UsageError where `out` exists or the format cannot hold the model, PolyheadError where
-    its outputs are not the run's.
+    Raises UsageError where `out` exists or the format cannot hold the model, MissingExtraError
+    without the other program, PolyheadError where its outputs are not the run's.
     """
-    formats = ["huggingface", *(["ctranslate2"] if run.recipe.task == "language_modeling" else [])]
+    formats = FORMATS[run.recipe.task]
     if to not in formats:
         known = ", ".join(formats)
         raise UsageError(f"no export of a run of {run.recipe.task} to {to!r}; there is {known}")
+    if quantization not in ("float32", "int8"):
+        raise UsageError(f"quantization {quantization!r} is neither float32 nor int8")
+    if to != "ctranslate2" and quantization != "float32":
+        raise UsageError(f"quantization is about ctranslate2; the weights of {to} are fp32")
     if to == "ctranslate2":
         from polyhead.export.ctranslate2_export import export_ctranslate2
 
         return export_ctranslate2(run, Path(out), "int8" if quantization == "int8" else "float32")
+    if to == "onnx":
+        from polyhead.export.onnx_export import export_onnx
+
+        return export_onnx(run, Path(out))
+    if run.recipe.task == "translation":
+        from polyhead.export.huggingface import export_huggingface
+
+        return export_huggingface(run, Path(out))
     from polyhead.export.huggingface_language import export_language
 
-    if quantization != "float32":
-        raise UsageError("Hugging Face's weights are fp32; quantization is about ctranslate2")
     return export_language(run, Path(out))
 
 

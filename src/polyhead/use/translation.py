@@ -28,7 +28,7 @@ from polyhead.inspection.translation import translation_attention
 from polyhead.runs.card import write_card
 from polyhead.runs.folder import Run
 from polyhead.tasks.translation import Corpus, Task
-from polyhead.use.shared import check_texts, no_such_method
+from polyhead.use.shared import check_texts, export_run, no_such_method
 
 if TYPE_CHECKING:
     from polyhead.export.ctranslate2_engine import CTranslate2Engine
@@ -287,12 +287,12 @@ class Translator:
 
     def export(
         self,
-        to: Literal["ctranslate2", "huggingface"],
+        to: Literal["ctranslate2", "huggingface", "onnx"],
         out: str | Path,
         *,
         quantization: Literal["float32", "int8"] = "float32",
     ) -> Exported:
-        """Write the run for CTranslate2 or Hugging Face; what comes out was loaded and compared.
+        """Write the run for another program; what comes out was loaded there and compared.
 
         Raises UsageError where `out` exists or the format cannot hold the model, MissingExtraError
         without the other program, PolyheadError where its outputs are not the run's.
@@ -304,15 +304,7 @@ class Translator:
         ('exported', True)
         """
         self._check_alone("a format is written")
-        if to == "huggingface":
-            from polyhead.export.huggingface import export_huggingface
-
-            return export_huggingface(self.run, Path(out))
-        if to != "ctranslate2":
-            raise UsageError(f"no export to {to!r}; there are ctranslate2, huggingface")
-        from polyhead.export.ctranslate2_export import export_ctranslate2
-
-        return export_ctranslate2(self.run, Path(out), quantization)
+        return export_run(self.run, to, out, quantization)
 
     def _write_card(self, report: dict[str, Any], options: Options) -> None:
         settings: dict[str, Any] = {"beam": options.beam, "alpha": options.alpha}

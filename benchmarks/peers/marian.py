@@ -1,0 +1,182 @@
+"""Hugging Face MarianMT and a training loop of an expert's settings, on token ids.
+
+Eager attention, fused Adam, the faster of bf16 autocast and fp32, length-bucketed batches, inverse
+square root schedule, tied embeddings.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch.nn.functional import cross_entropy
+
+from benchmarks.peers.training import autocast
+from benchmarks.workload import padded
+
+IGNORED = -100
+LABEL_SMOOTHING = 0.1
+BETAS = (0.9, 0.98)
+SCORING_BATCH = 100
+
+Pair = tuple[list[int], list[int]]
+
+
+@dataclass(frozen=True)
+class Size:
+    """A Transformer's size; tiny as Polyhead's preset."""
+
+    width: int = 128
+    layers: int = 4
+    heads: int = 4
+    feedforward: int = 256
+    dropout: float = 0.3
+
+
+@dataclass(frozen=True)
+class Ids:
+    """Ids of the one vocabulary: how many there are, end and padding (also the decoder's start)."""
+
+    count: int
+    end: int
+    pad: int
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """What an expert turns: precision, batch, rate, warm-up, seed, threads."""
+    parser.add_argument("--precision", choices=("auto", "bf16", "fp32"), default="auto")
+    parser.add_argument("--batch-tokens", type=int, default=4096)
+    parser.add_argument("--lr", type=float, default=5e-3, help="peak")
+    parser.add_argument("--warmup", type=int, default=2000, help="steps")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+
+
+class Marian:
+    """Model and optimiser; `steps` trains until told to stop."""
+
+    def __init__(self, size: Size, ids: Ids, args: argparse.Namespace) -> None:
+        import transformers
+
+        torch.set_num_threads(args.threads)
+        torch.set_flush_denormal(True)
+        torch.manual_seed(args.seed)
+        config = transformers.MarianConfig(
+            vocab_size=ids.count,
+            d_model=size.width,
+            encoder_layers=size.layers,
+            decoder_layers=size.layers,
+            encoder_ffn_dim=size.feedforward,
+            decoder_ffn_dim=size.feedforward,
+            encoder_attention_heads=size.heads,
+            decoder_attention_heads=size.heads,
+            dropout=size.dropout,
+            activation_function="relu",
+            scale_embedding=True,
+            max_position_embeddings=256,
+            eos_token_id=ids.end,
+            forced_eos_token_id=None,
+            pad_token_id=ids.pad,
+            decoder_start_token_id=ids.pad,
+            attn_implementation="eager",
+        )
+        self.ids = ids
+        self.model = transformers.MarianMTModel(config)
+        self.precision = args.precision if args.precision != "auto" else faster_precision()
+        self.batch_tokens = args.batch_tokens
+        self.rng = random.Random(args.seed)
+        self.optimizer = torch.optim.Adam(
+            self.model.parameters(), lr=args.lr, betas=BETAS, eps=1e-9, fused=True
+        )
+        self.schedule = torch.optim.lr_scheduler.LambdaLR(
+            self.optimizer,
+            lambda step: min((step + 1) / args.warmup, (args.warmup / (step + 1)) ** 0.5),
+        )
+
+    def batches(self, pairs: Sequence[Pair]) -> list[list[Pair]]:
+        """Batches of about equal lengths (ties in random order)."""
+        ordered = sorted(pairs, key=lambda pair: (len(pair[1]), len(pair[0]), self.rng.random()))
+        found: list[list[Pair]] = [[]]
+        for pair in ordered:
+            if found[-1] and (len(found[-1]) + 1) * len(pair[1]) > self.batch_tokens:
+                found.append([])
+            found[-1].append(pair)
+        return found
+
+    def steps(self, pairs: Sequence[Pair]) -> Iterator[tuple[int, float]]:
+        """Train for ever, batches in random order; yields each step's target tokens and loss."""
+        while True:
+            batches = self.batches(pairs)
+            self.rng.shuffle(batches)
+            for batch in batches:
+                self.model.train()
+                loss = self._loss(batch, LABEL_SMOOTHING)
+                loss.backward()
+                self.optimizer.step()
+                self.schedule.step()
+                self.optimizer.zero_grad(set_to_none=True)
+                yield sum(len(target) for _, target in batch), float(loss.item())
+
+    @torch.inference_mode()
+    def nll(self, pairs: Sequence[Pair]) -> float:
+        """Nats per target token, ends included."""
+        self.model.eval()
+        total = 0.0
+        for batch in self.batches(pairs):
+            total += float(self._loss(batch, 0.0)) * sum(len(target) for _, target in batch)
+        return total / sum(len(target) for _, target in pairs)
+
+    def _loss(self, batch: list[Pair], smoothing: float) -> torch.Tensor:
+        source = torch.tensor(padded([source for source, _ in batch], padding=self.ids.pad))
+        labels = torch.tensor(padded([target for _, target in batch], padding=IGNORED))
+        shifted = [[self.ids.pad, *target[:-1]] for _, target in batch]
+        with autocast(self.precision):
+            logits = self.model(
+                input_ids=source,
+                attention_mask=(source != self.ids.pad).long(),
+                decoder_input_ids=torch.tensor(padded(shifted, padding=self.ids.pad)),
+                use_cache=False,
+            ).logits
+            return cross_entropy(logits.flatten(0, 1), labels.flatten(), label_smoothing=smoothing)
+
+    @torch.inference_mode()
+    def translate(
+        self, sources: Sequence[list[int]], *, beam: int, max_length: int
+    ) -> list[list[int]]:
+        """Output ids of each source, in order; special ids may be among them."""
+        self.model.eval()
+        order = sorted(range(len(sources)), key=lambda i: len(sources[i]))
+        found: list[list[int]] = [[] for _ in sources]
+        for start in range(0, len(order), SCORING_BATCH):
+            indices = order[start : start + SCORING_BATCH]
+            source = torch.tensor(padded([sources[i] for i in indices], padding=self.ids.pad))
+            output = self.model.generate(
+                input_ids=source,
+                attention_mask=(source != self.ids.pad).long(),
+                num_beams=beam,
+                do_sample=False,
+                max_new_tokens=max_length,
+            )
+            for i, ids in zip(indices, output.tolist(), strict=True):
+                found[i] = ids
+        return found
+
+
+def faster_precision() -> str:
+    """What an expert tries first: whether bf16 products are faster than fp32 ones here."""
+    seconds = {}
+    for name, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
+        a = torch.ones(1024, 512, dtype=dtype)
+        b = torch.ones(512, 512, dtype=dtype)
+        times = []
+        for _ in range(10):
+            started = time.perf_counter()
+            torch.mm(a, b)
+            times.append(time.perf_counter() - started)
+        seconds[name] = min(times)
+    return min(seconds, key=lambda name: seconds[name])
