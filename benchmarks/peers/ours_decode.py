@@ -33,7 +33,9 @@ class OursDecoding:
 
     @torch.inference_mode()
     def translate(self, batch: list[list[int]], *, beam: int) -> list[int]:
-        source, lengths = Ragged([[*row, END] for row in batch]).padded(range(len(batch)), END)
+        longest_first = sorted(batch, key=len, reverse=True)  # as `polyhead translate` does
+        ragged = Ragged([[*row, END] for row in longest_first])
+        source, lengths = ragged.padded(range(len(batch)), END)
         state = self.model.begin(source, positions_of(lengths, source.shape[1]))
         limits = torch.full_like(lengths, OUTPUT_LENGTH)
         if beam == 1:
