@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from polyhead import machine
+from polyhead.recipe.reading import load_recipe
 
 machine.prepare()  # before torch is loaded
 
@@ -11,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from polyhead import config
 from polyhead.inspection.maps import AttentionMaps
 from polyhead.runs.folder import Run
 from polyhead.use.load import Precision, load
@@ -39,6 +39,6 @@ def train(
     from polyhead.training.start import train as begin
 
     with joined() as processes:
-        checked = config.load_recipe(recipe, list(overrides))
+        checked = load_recipe(recipe, list(overrides))
         place = Path(out) if out is not None else Path("runs") / checked.name
         return begin(checked, place, processes)

@@ -17,6 +17,7 @@ from polyhead import config
 from polyhead.config import Recipe
 from polyhead.errors import Stopped, TrainingError, UsageError
 from polyhead.files import write_json, write_text
+from polyhead.recipe.reading import load_recipe
 from polyhead.training.signals import StopWish, stop_wish
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def entries(operands: Sequence[str], *, minutes: float | None, tokens: int | Non
     for source, *changes in groups:
         shared = [f"training.{key}={'null' if v is None else v}" for key, v in ends.items()]
         shared.append(f"training.early_stopping.patience={NEVER}")
-        recipe = config.load_recipe(source, [*changes, *shared])
+        recipe = load_recipe(source, [*changes, *shared])
         named = any(change.startswith("name=") for change in changes)
         short = [change.split(".")[-1] for change in changes]
         name = recipe.name if named else "+".join([recipe.name, *short])

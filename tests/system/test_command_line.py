@@ -8,7 +8,7 @@ import pytest
 from polyhead_system import check_told, inside, outside, write_recipe
 
 import polyhead
-from polyhead.config import load_recipe, shipped_recipes
+from polyhead.recipe.reading import load_recipe, shipped_recipes
 
 COMMANDS = (
     "quickstart",

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from polyhead_system import change_info, check_told, finish, inside, start, write_recipe
 
+from polyhead.data.corpus import Corpus
 from polyhead.errors import RunError
 from polyhead.runs.lock import only_writer
-from polyhead.tasks.translation import Corpus
 
 pytestmark = pytest.mark.xdist_group("trained")
 

@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 import yaml
 
-from polyhead import recipe_text, registry
-from polyhead.config import Recipe, diff, find_recipe, load_recipe, shipped_recipes
+from polyhead import registry
+from polyhead.config import Recipe, diff
 from polyhead.errors import RecipeError, UsageError
+from polyhead.recipe import text as recipe_text
+from polyhead.recipe.reading import find_recipe, load_recipe, shipped_recipes
 
 CORPUS = {"source": "a.ko", "target": "a.en"}
 
@@ -187,7 +189,7 @@ def test_a_word_that_yaml_takes_for_true_or_false_is_told_as_such() -> None:
 def test_a_recipe_that_is_nowhere_has_a_nearest_shipped_name(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("polyhead.config.shipped_recipes", lambda: {"ko-en": Path("x")})
+    monkeypatch.setattr("polyhead.recipe.reading.shipped_recipes", lambda: {"ko-en": Path("x")})
     with pytest.raises(UsageError, match=r"no recipe 'ko-em'.*shipped recipe 'ko-en'\?"):
         find_recipe("ko-em")
     assert find_recipe("ko-en") == Path("x")

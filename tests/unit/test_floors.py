@@ -15,8 +15,8 @@ import polyhead
 ROOT = Path(polyhead.__file__).parent
 
 FLOORS = {
-    0: ("errors", "config", "recipe_text", "registry", "files", "machine", "memory"),
-    1: ("attention",),
+    0: ("errors", "config", "registry", "files", "machine", "memory"),
+    1: ("attention", "recipe"),
     2: ("layers", "data", "metrics"),
     3: ("models", "decoding"),
     4: ("tasks", "runs"),

@@ -28,10 +28,10 @@ def check_data(recipe: str, *overrides: str, json_: Json = False) -> None:
     overrides
         key=value changes with dotted keys
     """
-    from polyhead import config
+    from polyhead.recipe.reading import load_recipe
     from polyhead.training.check import check_data as check
 
-    findings = check(config.load_recipe(recipe, list(overrides)))
+    findings = check(load_recipe(recipe, list(overrides)))
     if json_:
         print(json.dumps(findings.as_dict(), ensure_ascii=False))
     else:

@@ -120,10 +120,10 @@ def plan(recipe: str, *overrides: str, json_: Json = False) -> None:
     overrides
         key=value changes with dotted keys
     """
-    from polyhead import config
+    from polyhead.recipe.reading import load_recipe
     from polyhead.training.plan import plan as measure
 
-    result = measure(config.load_recipe(recipe, list(overrides)))
+    result = measure(load_recipe(recipe, list(overrides)))
     print(json.dumps(result.as_dict()) if json_ else result.describe())
     if not result.fits:
         raise SystemExit(1)
@@ -143,10 +143,10 @@ def verify_resume(recipe: str, *overrides: str, steps: int = 30, json_: Json = F
     steps
         how many steps to compare
     """
-    from polyhead import config
+    from polyhead.recipe.reading import load_recipe
     from polyhead.training.verify import verify_resume as verify
 
-    result = verify(config.load_recipe(recipe, list(overrides)), steps)
+    result = verify(load_recipe(recipe, list(overrides)), steps)
     if json_:
         print(json.dumps(result.as_dict()))
     else:
@@ -157,7 +157,7 @@ def verify_resume(recipe: str, *overrides: str, steps: int = 30, json_: Json = F
 
 def recipes() -> None:
     """List the recipes that come with Polyhead."""
-    from polyhead.config import shipped_recipes
+    from polyhead.recipe.reading import shipped_recipes
 
     for name, path in shipped_recipes().items():
         first = path.read_text(encoding="utf-8").splitlines()[0].lstrip("# ")

@@ -10,8 +10,9 @@ from typing import Any
 
 from torch import nn
 
+from polyhead.data.corpus import Corpus
 from polyhead.decoding.translate import Options
-from polyhead.tasks.translation import Corpus, Task
+from polyhead.tasks.translation import Task
 
 BOOTSTRAP = 1000  # resamples; sacreBLEU's default
 

@@ -17,13 +17,14 @@ import torch
 from tokenizers import models, pre_tokenizers
 from torch import Tensor, nn
 
-from polyhead import config, registry
+from polyhead import registry
 from polyhead.data.tokenizers import Tokenizer
 from polyhead.errors import MissingExtraError, PolyheadError, RunError, UsageError
 from polyhead.export.huggingface import compare_translations, library
 from polyhead.export.huggingface_formats import FORMATS, Format, Settings
 from polyhead.export.huggingface_language import compare
 from polyhead.export.verify import TEXTS, Exported, random_sentences
+from polyhead.recipe.reading import load_recipe
 from polyhead.runs import folder
 from polyhead.runs.card import write_card
 from polyhead.runs.folder import Run, read_weights, weights_of, write_weights
@@ -47,7 +48,7 @@ def import_huggingface(source: str, out: Path) -> Exported:
     weights = _named(kind, _weights(place))
     tokenizer = _tokenizer(place)
     _check_special(kind, place, tokenizer)
-    recipe = config.load_recipe(
+    recipe = load_recipe(
         {
             "name": re.sub(r"[^\w.+-]+", "-", Path(source).name).strip("-") or "imported",
             "task": kind.task,

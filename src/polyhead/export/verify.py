@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 from torch import nn
 
+from polyhead.data.corpus import Corpus
 from polyhead.data.documents import read_documents
 from polyhead.data.examples import PairExamples, Ragged
 from polyhead.data.tokenizers import END_ID
 from polyhead.errors import PolyheadError
-from polyhead.tasks.translation import Corpus, Task
+from polyhead.tasks.translation import Task
 
 SENTENCES = 32
 LINES = 16  # of text

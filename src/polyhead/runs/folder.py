@@ -16,10 +16,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from polyhead import __version__, config, registry
+from polyhead import __version__, registry
 from polyhead.config import Recipe
 from polyhead.errors import RunError, UsageError
 from polyhead.files import new_folder, write_atomically, write_json, write_text
+from polyhead.recipe.reading import load_recipe
 from polyhead.runs import lock
 
 FORMAT_VERSION = 1
@@ -57,7 +58,7 @@ class Run:
         if not (path / "recipe.yaml").is_file():
             raise RunError(f"{path}/recipe.yaml is missing: the run folder is damaged")
         imported = "imported_from" in info
-        return cls(path, config.load_recipe(path / "recipe.yaml", imported=imported))
+        return cls(path, load_recipe(path / "recipe.yaml", imported=imported))
 
     @property
     def info(self) -> dict[str, Any]:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,6 +19,7 @@ from polyhead import memory
 from polyhead.config import AtLeastOne, Recipe, Section
 from polyhead.data import tokenizers
 from polyhead.data.batching import Plan, by_length, device_of, on_device, plan_epoch
+from polyhead.data.corpus import Corpus
 from polyhead.data.examples import PairBatch, PairExamples, Ragged
 from polyhead.data.pairs import Pairs, PairSource, read_pairs
 from polyhead.data.tokenizers import END_ID, Tokenizer
@@ -59,59 +59,6 @@ class Data(Section):
     valid: Annotated[Sources, AtLeastOne]
     test: Sources = Field(default=[])
     max_length: int = Field(256, ge=1, description="tokens; longer pairs are left out of training")
-
-
-@dataclass
-class Corpus:
-    """Encoded pairs, with what is needed to name and to score them."""
-
-    examples: PairExamples
-    pairs: list[Pairs]
-    origins: NDArray[np.int64]  # [N,2]: which of `pairs`, which row of it
-    weights: NDArray[np.float64]
-
-    def __len__(self) -> int:
-        return len(self.examples)
-
-    def texts(self) -> tuple[list[str], list[str]]:
-        """Sources and targets as they stand in the files."""
-        rows = [(self.pairs[p], i) for p, i in self.origins.tolist()]
-        return [p.sources[i] for p, i in rows], [p.targets[i] for p, i in rows]
-
-    def take(self, keep: NDArray[np.int64]) -> Corpus:
-        """The pairs at these indices."""
-        examples = replace(
-            self.examples,
-            sources=self.examples.sources.take(keep),
-            targets=self.examples.targets.take(keep),
-        )
-        return Corpus(examples, self.pairs, self.origins[keep], self.weights[keep])
-
-    def groups(self) -> list[str]:
-        """Each pair's group; empty where the recipe names no group column."""
-        return [self.pairs[p].groups[i] for p, i in self.origins.tolist()]
-
-    def where(self, index: int) -> str:
-        """File and line of an example."""
-        pairs, row = self.origins[index].tolist()
-        return self.pairs[pairs].place(row)
-
-    def batch(self, indices: NDArray[np.int64]) -> PairBatch:
-        """The batch of these pairs, in this order."""
-        return self.examples.batch(indices)
-
-    def slots(self, indices: NDArray[np.int64]) -> int:
-        """Source and target tokens of a batch of these pairs, padding included."""
-        sides = (self.examples.sources, self.examples.targets)
-        return len(indices) * sum(int(side.lengths[indices].max()) for side in sides)
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """SHA-256 of the token ids: the same data, the same tokenizer, the same order."""
-        digest = hashlib.sha256()
-        for ragged in (self.examples.sources, self.examples.targets):
-            digest.update(ragged.lengths.tobytes() + ragged.values.tobytes())
-        return digest.hexdigest()
 
 
 @dataclass

@@ -24,11 +24,12 @@ from polyhead.data.checks import (
     histogram,
     shown,
 )
+from polyhead.data.corpus import Corpus
 from polyhead.data.examples import Ragged
 from polyhead.data.pairs import Pairs, PairSource, read_pairs
 from polyhead.data.tokenizers import UNKNOWN_ID
 from polyhead.errors import DataError, DataFault, UsageError
-from polyhead.tasks.translation import Corpus, Data, Translation
+from polyhead.tasks.translation import Data, Translation
 from polyhead.training.origin import origin_of
 from polyhead.training.progress import console
 

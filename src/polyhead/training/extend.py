@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from polyhead import config
 from polyhead.errors import UsageError
 from polyhead.files import write_text
+from polyhead.recipe.reading import load_recipe
 from polyhead.runs.folder import Run
 from polyhead.training.processes import ALONE, Processes
 from polyhead.training.progress import say
@@ -34,7 +34,7 @@ def _extend(run: Run, steps: int, processes: Processes) -> Run:
             f"{stored.step:,}, for example --steps {2 * max(stored.step, steps, 1)}"
         )
     longer = Run(path, until(run.recipe, steps))
-    check_same(path, until(config.load_recipe(stored.values["recipe"]), steps), longer.recipe)
+    check_same(path, until(load_recipe(stored.values["recipe"]), steps), longer.recipe)
     _tell(run, longer, stored.step)
     extension = {
         "from_step": stored.step,

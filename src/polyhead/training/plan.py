@@ -19,10 +19,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from polyhead import config, memory
+from polyhead import memory
 from polyhead.config import Recipe, TrainingConfig
 from polyhead.errors import OutOfMemoryError, PolyheadError, TrainingError
 from polyhead.memory import shown
+from polyhead.recipe.reading import load_recipe
 from polyhead.runs.checkpoints import Checkpoints
 from polyhead.training import need
 from polyhead.training.loop import Trainer
@@ -114,7 +115,7 @@ def measure_here() -> None:
     base = memory.used()
     given = json.load(sys.stdin)
     try:
-        answer = asdict(dry_run(config.load_recipe(given), base))
+        answer = asdict(dry_run(load_recipe(given), base))
     except PolyheadError as error:
         answer = {"error": str(error), "exit_code": error.exit_code}
     except KeyboardInterrupt:

@@ -20,6 +20,7 @@ from polyhead.errors import DataError, RunError, TrainingError
 from polyhead.files import check_all_there, write_text
 from polyhead.machine import Choices
 from polyhead.memory import shown
+from polyhead.recipe.reading import load_recipe
 from polyhead.runs import folder
 from polyhead.runs.card import write_card
 from polyhead.runs.checkpoints import Checkpoint, Checkpoints
@@ -138,10 +139,10 @@ def resume(path: Path, overrides: list[str], processes: Processes = ALONE) -> Ru
     with going_on(path, processes):
         run = Run.open(path)
         stored = newest(run, processes)
-        saved = config.load_recipe(stored.values["recipe"])
+        saved = load_recipe(stored.values["recipe"])
         if extensions := run.info.get("extended"):
             saved = until(saved, extensions[-1]["to_step"])
-        wanted = config.load_recipe(path / "recipe.yaml", overrides, folder=Path())
+        wanted = load_recipe(path / "recipe.yaml", overrides, folder=Path())
         check_same(path, saved, wanted)
         if run.info.get("complete"):
             raise RunError(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 from torch import nn
 
+from polyhead.data.corpus import Corpus
 from polyhead.data.pairs import Pairs, PairSource
 from polyhead.data.tokenizers import END_ID, Explanation
 from polyhead.decoding.choices import options_for
@@ -27,7 +28,7 @@ from polyhead.inspection.positions import save_positions_picture
 from polyhead.inspection.translation import translation_attention
 from polyhead.runs.card import write_card
 from polyhead.runs.folder import Run
-from polyhead.tasks.translation import Corpus, Task
+from polyhead.tasks.translation import Task
 from polyhead.use.shared import check_texts, export_run, no_such_method
 
 if TYPE_CHECKING:

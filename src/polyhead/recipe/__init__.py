@@ -1,0 +1,1 @@
+"""A recipe as a person writes it: its text, its reading, and what is wrong with it."""
