@@ -23,8 +23,8 @@ Precision = Literal["fp32", "bf16", "int8"]
 
 # Each row of bytes that torch's row-wise quantiser returns ends in its fp32 scale and least value.
 _TRAILER = 8
-# int8: up to so many rows times weights, a product without oneDNN's 25-microsecond primitive wins.
-_SMALL_ROWS, _SMALL_WEIGHTS = 32, 1 << 18
+# int8: up to so many rows times weights, the product that needs no primitive of oneDNN wins.
+_SMALL_ROWS, _SMALL_WEIGHTS = 32, 1 << 20
 # fp32: from so many multiplications on, a weight laid out in blocks wins over MKL's plain product.
 _MANY_PRODUCTS = 1 << 22
 
