@@ -51,7 +51,7 @@ def train_ours(minutes: float, run: Path, threads: int, split: str) -> tuple[Tra
     wall = (time.perf_counter() - started) / 60
     translator = api.load(run)
     assert isinstance(translator, Translator)
-    sources, _ = translator.task.read(split, print).texts()
+    sources, _ = texts_in(translator, split)
     info = translator.run.info
     progress = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     speeds = [line["tokens_per_second"] for line in progress if line["kind"] == "train"]
@@ -64,6 +64,18 @@ def train_ours(minutes: float, run: Path, threads: int, split: str) -> tuple[Tra
         "tokens_per_second": sorted(speeds)[len(speeds) // 2],
         "wall_minutes": wall,
     }
+
+
+def texts_in(translator: Translator, split: str) -> tuple[list[str], list[str]]:
+    """Sources and targets of a split."""
+    task, recipe = translator.task, translator.run.recipe
+    if split != "train":
+        return task.read(split, print).texts()
+    corpora = task.read_training(recipe, print)
+    return (
+        [text for pairs in corpora for text in pairs.sources],
+        [text for pairs in corpora for text in pairs.targets],
+    )
 
 
 def write_ids(translator: Translator, folder: Path) -> None:
@@ -80,7 +92,7 @@ def write_ids(translator: Translator, folder: Path) -> None:
     given: dict[str, object] = {"size": size, "ids": ids, "max_length": MAX_LENGTH}
     used: set[str] = set()
     for split in ("train", "valid", "test"):
-        texts = translator.task.read(split, print).texts()
+        texts = texts_in(translator, split)
         sides = [tokenizer.encode_all(side) for side in texts]
         for side, rows in zip(("src", "trg"), sides, strict=True):
             tokens = [[tokenizer.inner.id_to_token(i) for i in row] for row in rows]
@@ -149,7 +161,7 @@ def main() -> None:
             if "outputs" in result:
                 result["texts"] = texts_of(translator, result.pop("outputs"))
             results[peer.name] = result
-    references = translator.task.read(args.split, print).texts()[1]
+    references = texts_in(translator, args.split)[1]
     parts = by_corpus(translator, args.split)
     table = Table("system", "BLEU", "chrF", *parts, "tokens/s", "Polyhead is ahead by (BLEU, chrF)")
     ours = results["polyhead"]["texts"]

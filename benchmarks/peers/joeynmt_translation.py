@@ -32,8 +32,10 @@ def side(language: str, folder: Path) -> dict[str, object]:
     }
 
 
-def configuration(args: argparse.Namespace, size: dict[str, float], run: Path) -> dict[str, object]:
-    """Joey NMT's keys: the size of the others, its own loop."""
+def configuration(
+    args: argparse.Namespace, size: dict[str, float], most: int, run: Path
+) -> dict[str, object]:
+    """Joey NMT's keys: the size of the others, outputs of `most` tokens, its own loop."""
     folder = args.data
     network = {
         "type": "transformer",
@@ -66,7 +68,7 @@ def configuration(args: argparse.Namespace, size: dict[str, float], run: Path) -
             "beam_alpha": 1.0,
             "batch_size": 1024,
             "batch_type": "token",
-            "max_output_length": 200,
+            "max_output_length": most,
             "eval_metrics": ["bleu"],
             "sacrebleu_cfg": {"tokenize": "none"},
         },
@@ -86,7 +88,7 @@ def configuration(args: argparse.Namespace, size: dict[str, float], run: Path) -
             "early_stopping_metric": "ppl",
             "epochs": 10_000,
             "validation_freq": args.validate_every,
-            "logging_freq": 100,
+            "logging_freq": min(50, args.validate_every),
             "overwrite": True,
             "shuffle": True,
             "print_valid_sents": [0],
@@ -126,7 +128,8 @@ def main() -> None:
     given = json.loads((args.data / "ids.json").read_text())
     with tempfile.TemporaryDirectory() as folder:
         run, config = Path(folder, "run"), Path(folder, "config.yaml")
-        config.write_text(yaml.safe_dump(configuration(args, given["size"], run)))
+        keys = configuration(args, given["size"], given["max_length"], run)
+        config.write_text(yaml.safe_dump(keys))
         training = call("train", str(config), "--skip-test", stdout=subprocess.DEVNULL)
         try:
             training.wait(args.minutes * 60)
@@ -136,10 +139,8 @@ def main() -> None:
         log = (run / "train.log").read_text()
         checkpoint = (run / "best.ckpt").resolve()
         with (args.data / f"{args.split}.src").open() as sources:
-            output = Path(folder, "output")
-            arguments = ["--ckpt", str(checkpoint), "--output-path", str(output)]
-            call("translate", str(config), *arguments, stdin=sources).wait()
-        lines = output.read_text().splitlines()
+            translation = call("translate", str(config), stdin=sources, stdout=subprocess.PIPE)
+            lines = translation.communicate()[0].splitlines()[-len(given[args.split]) :]
     steps = re.findall(r"Step: +(\d+).*?Tokens per Sec: +(\d+)", log)
     print(
         json.dumps(
