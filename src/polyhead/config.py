@@ -58,6 +58,8 @@ class DataSection(Section):
 
     # what `training:` says where the recipe does not: another task, other customs
     training_defaults: ClassVar[dict[str, Any]] = {}
+    # what validation shows besides nll, and early stopping may watch
+    metrics: ClassVar[tuple[str, ...]] = ()
 
 
 class ModelSection(Section):
@@ -98,10 +100,13 @@ class TokenizerConfig(Section):
         return value
 
 
+Share = Annotated[float, Field(ge=0, lt=1)]
+
+
 class OptimizerConfig(Section):
     kind: Literal["adam", "adamw"] = "adam"
-    lr: float = Field(0.0007, gt=0, description="the schedule's peak")
-    betas: tuple[float, float] = (0.9, 0.98)
+    lr: float = Field(0.0007, gt=0, allow_inf_nan=False, description="the schedule's peak")
+    betas: tuple[Share, Share] = (0.9, 0.98)
     eps: float = Field(1e-9, gt=0)
     weight_decay: float = Field(0.0, ge=0)
 
@@ -185,9 +190,12 @@ class TrainingConfig(Section):
         return self
 
 
+MOST_ALPHA = 10.0  # beyond, the longest hypothesis wins in any case, and powers overflow
+
+
 class DecodingConfig(Section):
     beam: int = Field(4, ge=1)
-    alpha: float = Field(0.6, ge=0, description="GNMT length penalty; 0 is none")
+    alpha: float = Field(0.6, ge=0, le=MOST_ALPHA, description="GNMT length penalty; 0 is none")
     max_length: int | None = Field(None, ge=1, description="tokens; default: source length + 50")
     batch_tokens: int = Field(
         4096, ge=1, description="source tokens, times the beam, decoded together; less takes less"
@@ -214,6 +222,16 @@ class Recipe(Section):
         if training.lora is not None and training.sharding != "none":
             raise ValueError("training.lora does not go with training.sharding; leave one out")
         return self
+
+    @model_validator(mode="after")
+    def _metric_is_the_tasks(self) -> Recipe:
+        metric = self.training.early_stopping.metric
+        if not isinstance(self.data, DataSection) or metric in ("nll", "none", *self.data.metrics):
+            return self
+        known = ", ".join([*self.data.metrics, "nll", "none"])
+        raise ValueError(
+            f"training.early_stopping.metric: the task {self.task} has no {metric}; it has {known}"
+        )
 
     @model_validator(mode="after")
     def _new_needs_from(self) -> Recipe:

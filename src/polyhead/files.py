@@ -18,6 +18,8 @@ from polyhead.errors import DataError, DataFault, RunError
 Report = Callable[[DataFault], None]
 """What is told of a fault in a data file; it raises, or returns to have the reading go on."""
 
+STANDARD_INPUT = "standard input"
+
 
 def stop(fault: DataFault) -> None:
     """The usual report: the first fault ends the reading."""
@@ -259,5 +261,5 @@ def _invalid(name: str, number: int, byte: int, column: int) -> DataFault:
         name,
         number,
         f"not valid UTF-8 (byte 0x{byte:02x} at column {column}). Convert the file, for example: "
-        f"iconv -f EUC-KR -t UTF-8 {name} > converted.txt",
+        f"iconv -f EUC-KR -t UTF-8 {'FILE' if name == STANDARD_INPUT else name} > converted.txt",
     )

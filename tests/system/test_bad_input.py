@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -290,6 +292,17 @@ def cut(name: str, size: int) -> Damage:
     return lambda run: (run / name).write_bytes((run / name).read_bytes()[:size])
 
 
+def flip(name: str, place: int) -> Damage:
+    """One bit of one byte."""
+
+    def damage(run: Path) -> None:
+        data = bytearray((run / name).read_bytes())
+        data[place] ^= 0x40
+        (run / name).write_bytes(data)
+
+    return damage
+
+
 def remove(name: str) -> Damage:
     return lambda run: (run / name).unlink()
 
@@ -298,7 +311,8 @@ def remove(name: str) -> Damage:
     ("damage", "phrases"),
     [
         (lambda run: change_info(run, format_version=999), ("999", "up to format 1", "Upgrade")),
-        (lambda run: change_info(run, format_version="x"), ("format x",)),
+        (lambda run: change_info(run, format_version="x"), ("format_version is 'x'",)),
+        (lambda run: change_info(run, model="gpt"), ("run.json says gpt for translation",)),
         (set_text("run.json", "garbage"), ("run.json is damaged",)),
         (set_text("run.json", "[]"), ("run.json is damaged", "a JSON object is needed")),
         (set_text("run.json", '{"format_version": 1}'), ("run.json is damaged", "no ", "task")),
@@ -306,6 +320,7 @@ def remove(name: str) -> Damage:
         (remove("recipe.yaml"), ("recipe.yaml is missing", "damaged")),
         (cut("model.safetensors", 5000), ("model.safetensors is damaged",)),
         (cut("model.safetensors", 0), ("model.safetensors is damaged",)),
+        (flip("model.safetensors", -1001), ("model.safetensors is damaged", "SHA-256")),
         (remove("model.safetensors"), ("model.safetensors is missing", "--resume")),
         (remove("tokenizer.json"), ("tokenizer.json is missing",)),
         (cut("tokenizer.json", 300), ("tokenizer.json", "not a tokenizer file")),
@@ -354,8 +369,9 @@ def test_data_that_moved_is_named_when_a_split_is_wanted(copy: Path, tmp_path: P
         (("--beam", 0), ("beam 0 is not at least 1",)),
         (("--beam", "two"), ("--beam", '"two"')),
         (("--nbest", 0), ("nbest 0 is not at least 1",)),
-        (("--alpha", -1), ("alpha -1.0 is not a number of at least 0",)),
-        (("--alpha", "nan"), ("alpha nan is not a number of at least 0",)),
+        (("--alpha", -1), ("alpha -1.0 is not a number from 0 to 10",)),
+        (("--alpha", "nan"), ("alpha nan is not a number from 0 to 10",)),
+        (("--alpha", 500), ("alpha 500.0 is not a number from 0 to 10",)),
         (("--max-length", 0), ("max-length 0 is not at least 1",)),
         (("--no-repeat-ngram", -1), ("no-repeat-ngram -1 is not at least 0",)),
         (("--top-p", 0.5), ("--top-p", "--sample, which is not given")),
@@ -363,8 +379,9 @@ def test_data_that_moved_is_named_when_a_split_is_wanted(copy: Path, tmp_path: P
         (("--sample", "--beam", 2), ("--beam is about searching, --sample draws", "leave one out")),
         (("--sample", "--top-p", 2), ("top-p 2.0 is not between 0 and 1",)),
         (("--sample", "--top-k", 0), ("top-k 0 is not at least 1",)),
-        (("--sample", "--temperature", 0), ("temperature 0.0 is not above 0",)),
-        (("--sample", "--temperature", "nan"), ("temperature nan is not above 0",)),
+        (("--sample", "--temperature", 0), ("temperature 0.0 is not between", "greedy search")),
+        (("--sample", "--temperature", "nan"), ("temperature nan is not between",)),
+        (("--sample", "--temperature", "inf"), ("temperature inf is not between 0.001 and 1000",)),
         (("--sample", "--seed", 2**70), ("seed ", "is not between 0 and 2^63")),
         (("--precision", "fp8"), ('"fp8"', "fp32", "bf16", "int8")),
         (("--baem", 3), ("unknown option --baem", "mean --beam?", "translate --help")),
@@ -426,3 +443,14 @@ def test_files_to_judge_by_must_be_two_of_as_many_lines_and_not_empty(
     check_told(told, 1, "empty.txt", "there is no pair to evaluate on")
     assert inside("score", trained, "--source", empty, "--target", empty, "--json").json() == []
     check_told(inside("evaluate", trained, "--split", "train"), 2, '"train"', "test", "valid")
+
+
+def test_closed_standard_streams_are_told(trained: Path) -> None:
+    command = f"{sys.executable} -m polyhead translate {trained}"
+    for redirected, phrase in (("<&-", "standard input is closed"), (">&-", "output is closed")):
+        found = subprocess.run(
+            ["sh", "-c", f"{command} {redirected}"], capture_output=True, text=True, check=False
+        )
+        assert found.returncode in (1, 2)
+        assert phrase in found.stderr
+        assert "Traceback" not in found.stderr

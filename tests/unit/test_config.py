@@ -77,6 +77,20 @@ def test_all_problems_of_all_sections_are_told_at_once_with_nearest_names() -> N
         assert any(problem.startswith(line) for problem in found), (line, found)
 
 
+def test_early_stopping_watches_what_the_task_shows() -> None:
+    [told] = problems(raw(), "training.early_stopping.metric=accuracy")
+    assert "the task translation has no accuracy; it has bleu, chrf, nll, none" in told
+    load_recipe(raw(), ["training.early_stopping.metric=chrf"])
+
+
+@pytest.mark.parametrize(
+    "change",
+    ["optimizer.betas=[1.5, 2]", "optimizer.lr=.inf", "optimizer.betas=[0.9, 1.0]"],
+)
+def test_numbers_no_optimiser_takes_are_told(change: str) -> None:
+    assert problems(raw(), f"training.{change}")
+
+
 def test_a_key_in_the_wrong_section_is_shown_its_place() -> None:
     (found,) = problems(raw(batch_tokens=100))
     assert found == "batch_tokens: unknown key; did you mean training.batch_tokens?"

@@ -10,7 +10,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from polyhead.errors import UsageError
-from polyhead.files import cannot_write, decode_lines, read_lines
+from polyhead.files import STANDARD_INPUT, cannot_write, decode_lines, read_lines
 
 Flag = Parameter(negative="")
 
@@ -38,7 +38,9 @@ def typed(text: str) -> str:
 
 def input_lines(file: str) -> Iterator[str]:
     if file == "-":
-        return decode_lines(sys.stdin.buffer, "standard input")
+        if sys.stdin is None:  # closed by the shell
+            raise UsageError("standard input is closed: give a file, or text to read")
+        return decode_lines(sys.stdin.buffer, STANDARD_INPUT)
     return read_lines(Path(file))
 
 

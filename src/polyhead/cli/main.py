@@ -43,7 +43,7 @@ for command, module, summary in (
     ("score", "judge", "Log-probability of given translations."),
     ("align", "look", "Which source word each target word comes from, as Pharaoh links."),
     ("inspect", "look", "Draw what a translation attends to, or the positions."),
-    ("export", "export", "Write a run for CTranslate2 or Hugging Face, verified."),
+    ("export", "export", "Write a run for CTranslate2, Hugging Face or ONNX, verified."),
     ("import", "export", "Take GPT-2, BERT or Marian from a Hugging Face directory."),
     ("explain", "look", "Show how a text is cut into tokens."),
 ):
@@ -57,6 +57,9 @@ def main(arguments: list[str] | None = None) -> None:
     if os.environ.get("POLYHEAD_ALLOCATOR") != "system":
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     stderr = Console(stderr=True, highlight=False)
+    if sys.stdout is None:  # closed by the shell: results have nowhere to go
+        stderr.print("polyhead: standard output is closed; > /dev/null throws results away")
+        sys.exit(1)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8")  # as the input is, whatever the locale says
     try:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import fields
 from typing import Any
 
-from polyhead.config import DecodingConfig
+from polyhead.config import MOST_ALPHA, DecodingConfig
 from polyhead.decoding.sampling import Sampler
 from polyhead.decoding.translate import Options
 from polyhead.errors import UsageError
@@ -67,8 +66,8 @@ def _check_values(given: dict[str, Any]) -> None:
     for key, least in LEAST.items():
         if key in given and given[key] < least:
             raise UsageError(f"{key.replace('_', '-')} {given[key]} is not at least {least}")
-    if not 0 <= given.get("alpha", 0) < math.inf:
-        raise UsageError(f"alpha {given['alpha']} is not a number of at least 0")
+    if not 0 <= given.get("alpha", 0) <= MOST_ALPHA:
+        raise UsageError(f"alpha {given['alpha']} is not a number from 0 to {MOST_ALPHA:g}")
 
 
 def _check_together(given: dict[str, Any]) -> None:

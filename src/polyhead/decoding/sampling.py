@@ -14,6 +14,8 @@ from torch import Tensor
 
 from polyhead.errors import UsageError
 
+COLDEST, HOTTEST = 0.001, 1000.0  # colder is greedy, hotter is even, and logits overflow
+
 
 class Sampler:
     """Draws tokens [R] from log-probabilities [R,V], the same for the same seed, key and length.
@@ -33,8 +35,11 @@ class Sampler:
         min_p: float | None = None,
         seed: int = 1,
     ):
-        if not temperature > 0:
-            raise UsageError(f"temperature {temperature} is not above 0; use greedy search instead")
+        if not COLDEST <= temperature <= HOTTEST:
+            raise UsageError(
+                f"temperature {temperature} is not between {COLDEST:g} and {HOTTEST:g}"
+                + ("; greedy search takes the most probable token" if temperature <= 0 else "")
+            )
         if top_k is not None and top_k < 1:
             raise UsageError(f"top-k {top_k} is not at least 1")
         if top_p is not None and not 0 < top_p <= 1:

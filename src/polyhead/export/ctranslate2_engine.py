@@ -89,6 +89,7 @@ class CTranslate2Engine:
         found = self.translator.translate_batch(
             sources,
             target_prefix=[prefix] * len(rows) if prefix else None,
+            min_decoding_length=0,  # a translation may be empty
             max_decoding_length=max(limits),
             max_input_length=0,
             disable_unk=True,

@@ -69,7 +69,8 @@ class Checkpoints:
             )
         raise CheckpointError(
             f"there is no whole checkpoint in {self.folder}: this run cannot go on. Put a copy of "
-            "one back, or start anew with `polyhead train RECIPE --out …`"
+            "one back, or begin a new run from this one's weights with `polyhead finetune RECIPE "
+            f"--from {self.folder.parent}`"
         )
 
     def has(self, step: int) -> bool:

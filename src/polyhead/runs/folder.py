@@ -5,14 +5,15 @@ recipe.yaml  run.json  model.safetensors  tokenizer*.json  checkpoints/  metrics
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -49,7 +50,9 @@ class Run:
             )
         info = _read_info(path)
         version = info.get("format_version")
-        if not isinstance(version, int) or version > FORMAT_VERSION:
+        if not isinstance(version, int):
+            raise RunError(f"{path}/run.json is damaged: format_version is {version!r}")
+        if version > FORMAT_VERSION:
             raise RunError(
                 f"{path} has run format {version}, written by polyhead "
                 f"{info.get('polyhead_version')}; this is polyhead {__version__}, which reads up "
@@ -58,7 +61,14 @@ class Run:
         if not (path / "recipe.yaml").is_file():
             raise RunError(f"{path}/recipe.yaml is missing: the run folder is damaged")
         imported = "imported_from" in info
-        return cls(path, load_recipe(path / "recipe.yaml", imported=imported))
+        recipe = load_recipe(path / "recipe.yaml", imported=imported)
+        kind = recipe.model.kind  # type: ignore[attr-defined]
+        if (info["task"], info["model"]) != (recipe.task, kind):
+            raise RunError(
+                f"{path} is damaged: run.json says {info['model']} for {info['task']}, recipe.yaml "
+                f"{kind} for {recipe.task}"
+            )
+        return cls(path, recipe)
 
     @property
     def info(self) -> dict[str, Any]:
@@ -72,7 +82,8 @@ class Run:
     def save_weights(self, weights: dict[str, Tensor], which: str, step: int) -> None:
         """Make these the weights every other command uses; which: best, averaged or last."""
         path = self.path / "model.safetensors"
-        write_atomically(path, lambda temporary: write_weights(temporary, weights))
+        checked = {CHECKSUM: checksum(weights)}
+        write_atomically(path, lambda temporary: write_weights(temporary, weights, checked))
         self.update(weights=which, weights_step=step)
 
     def clear_leftovers(self) -> None:
@@ -94,7 +105,16 @@ class Run:
                 f"{path} is missing: this run has no weights yet, or is damaged. "
                 f"`polyhead train --resume {self.path}` goes on training it."
             )
-        return read_weights(path)
+        weights = read_weights(path)
+        with safe_open(path, "pt") as file:
+            wanted = (file.metadata() or {}).get(CHECKSUM)
+        if wanted is not None and wanted != checksum(weights):
+            raise RunError(
+                f"{path} is damaged: its SHA-256 is not the one written with it. "
+                f"`polyhead extend {self.path} --steps N` or `train --resume` writes it anew from "
+                "a checkpoint, if there is one"
+            )
+        return weights
 
     def load_model(self, sizes: dict[str, Any]) -> nn.Module:
         """The recipe's model with the run's weights, ready for inference (fp32, eval mode)."""
@@ -184,14 +204,28 @@ def weights_of(model: nn.Module) -> dict[str, Tensor]:
     return {name: p.detach().float().contiguous() for name, p in model.named_parameters()}
 
 
-def write_weights(path: Path, weights: dict[str, Tensor]) -> None:
+CHECKSUM = "sha256"
+
+
+def checksum(weights: dict[str, Tensor]) -> str:
+    """SHA-256 of tensors and their names."""
+    digest = hashlib.sha256()
+    for name in sorted(weights):
+        digest.update(name.encode())
+        digest.update(weights[name].contiguous().flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def write_weights(
+    path: Path, weights: dict[str, Tensor], metadata: Mapping[str, str] | None = None
+) -> None:
     """Write a safetensors file; raises OSError where the disk is full or refuses.
 
     There is one entry of metadata: of several, the library writes the order at random, and the same
     weights would not be the same file.
     """
     try:
-        save_file(weights, path, {"format": "pt"})
+        save_file(weights, path, dict(metadata or {"format": "pt"}))
     except SafetensorError as error:
         raise OSError(str(error)) from error
 

@@ -7,7 +7,7 @@ both orders and adds what it makes of them (Radford et al. 2018, section 3.3).
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 from torch import Tensor
@@ -25,6 +25,7 @@ from polyhead.tasks.shared.supervised import Supervised, SupervisedData
 class Data(SupervisedData):
     """The `data:` section of a classification recipe."""
 
+    metrics: ClassVar[tuple[str, ...]] = ("accuracy", "f1")
     train: Annotated[LabelledTables, AtLeastOne] = Field(description="tables (see below)")
     valid: Annotated[LabelledTables, AtLeastOne] = Field(
         description="tables to judge the model on as it learns"

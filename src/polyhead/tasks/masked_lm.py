@@ -32,6 +32,7 @@ class Data(DataSection):
     """The `data:` section of a masked language modelling recipe."""
 
     training_defaults: ClassVar[dict[str, Any]] = {"label_smoothing": 0.0}
+    metrics: ClassVar[tuple[str, ...]] = ("accuracy",)
 
     train: Annotated[TextSources, AtLeastOne] = Field(
         description="files, or sources with more keys (see below)"

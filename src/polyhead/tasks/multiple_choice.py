@@ -6,7 +6,7 @@ Each choice is a row with the text before it; the row that gets the largest numb
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 from torch import Tensor
@@ -23,6 +23,7 @@ from polyhead.tasks.shared.supervised import Supervised, SupervisedData
 class Data(SupervisedData):
     """The `data:` section of a multiple choice recipe."""
 
+    metrics: ClassVar[tuple[str, ...]] = ("accuracy",)
     train: Annotated[ChoiceTables, AtLeastOne] = Field(description="tables (see below)")
     valid: Annotated[ChoiceTables, AtLeastOne] = Field(
         description="tables to judge the model on as it learns"

@@ -7,7 +7,7 @@ sum of its start's and its end's number wins.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -27,6 +27,7 @@ LONGEST_ANSWER = 30  # tokens
 class Data(SupervisedData):
     """The `data:` section of a question answering recipe."""
 
+    metrics: ClassVar[tuple[str, ...]] = ("exact_match", "f1")
     train: Annotated[QuestionFiles, AtLeastOne] = Field(description="files (see below)")
     valid: Annotated[QuestionFiles, AtLeastOne] = Field(
         description="files to judge the model on as it learns"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -27,6 +27,7 @@ from polyhead.tasks.shared.supervised import Supervised, SupervisedData
 class Data(SupervisedData):
     """The `data:` section of a regression recipe."""
 
+    metrics: ClassVar[tuple[str, ...]] = ("pearson", "spearman")
     train: Annotated[LabelledTables, AtLeastOne] = Field(description="tables (see below)")
     valid: Annotated[LabelledTables, AtLeastOne] = Field(
         description="tables to judge the model on as it learns"

@@ -6,7 +6,7 @@ The first token of each word carries its tag; nothing is asked about the others.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -26,6 +26,7 @@ OUTSIDE = "O"
 class Data(SupervisedData):
     """The `data:` section of a tagging recipe."""
 
+    metrics: ClassVar[tuple[str, ...]] = ("f1", "accuracy")
     train: Annotated[TaggedFiles, AtLeastOne] = Field(description="files (see below)")
     valid: Annotated[TaggedFiles, AtLeastOne] = Field(
         description="files to judge the model on as it learns"

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from pydantic import BeforeValidator, Field
 from torch import Tensor, nn
 
 from polyhead import memory
-from polyhead.config import AtLeastOne, Recipe, Section
+from polyhead.config import AtLeastOne, DataSection, Recipe
 from polyhead.data import tokenizers
 from polyhead.data.batching import Plan, by_length, device_of, on_device, plan_epoch
 from polyhead.data.corpus import Corpus
@@ -50,9 +50,10 @@ Sources = Annotated[list[PairSource], BeforeValidator(_as_list)]
 """Pairs of one or several places; a single mapping is a list of one, and nothing is none."""
 
 
-class Data(Section):
+class Data(DataSection):
     """The `data:` section of a translation recipe."""
 
+    metrics: ClassVar[tuple[str, ...]] = ("bleu", "chrf")
     source_language: str = Field(description="code, for example ko")
     target_language: str
     train: Annotated[Sources, AtLeastOne]

@@ -198,10 +198,10 @@ def with_training(recipe: Recipe, **changes: Any) -> Recipe:
 def go_on(run: Run, stored: Checkpoint, processes: Processes) -> Run:
     """Train from a checkpoint to the recipe's end; raises RunError where the data has changed."""
     path = run.path
-    check_all_there(
-        config.data_files(run.recipe).items(),
-        f"Where they have moved, say so: polyhead train --resume {path} data.valid.source=NEW",
-    )
+    files = config.data_files(run.recipe)
+    gone = " ".join(f"{key}=NEW" for key, file in files.items() if not Path(file).exists())
+    advice = f"Where they have moved, say so: polyhead train --resume {path} {gone}"
+    check_all_there(files.items(), advice if gone else "")
     choices = _choices_again(stored.values["choices"])
     task = registry.find("tasks", run.recipe.task).Task.load(run.recipe, path)
     read = task.read_training(run.recipe, _ignore)

@@ -8,6 +8,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -65,40 +67,50 @@ def verify_resume(recipe: Recipe, steps: int) -> ResumeProof:
         path.write_text(yaml.safe_dump(changed, allow_unicode=True), encoding="utf-8")
         whole, killed = folder / "whole", folder / "killed"
         say(f"training {steps} steps without a stop")
-        _finish(_start("train", str(path), "--out", str(whole)))
+        _finish("train", str(path), "--out", str(whole))
         say(f"training again, to be killed after step {kill_at}")
         same = str(whole / "recipe.yaml")  # where the recipe left a number to be chosen, this one
-        reached = _kill_after(_start("train", same, "--out", str(killed)), killed, kill_at)
+        reached = _kill_after(killed, kill_at, "train", same, "--out", str(killed))
         say("resuming")
-        _finish(_start("train", "--resume", str(killed)))
+        _finish("train", "--resume", str(killed))
         return _compare(whole, killed, reached)
 
 
-def _start(*arguments: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
+@contextmanager
+def _command(*arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """One of our own commands; it ends with whoever waits for it."""
+    process = subprocess.Popen(
         [sys.executable, "-m", "polyhead", *arguments],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
     )
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.communicate()
 
 
-def _finish(process: subprocess.Popen[str]) -> None:
-    _, errors = process.communicate()
+def _finish(*arguments: str) -> None:
+    with _command(*arguments) as process:
+        _, errors = process.communicate()
     if process.returncode != 0:
         raise TrainingError(f"the training failed:\n{errors.strip()}")
 
 
-def _kill_after(process: subprocess.Popen[str], run: Path, step: int) -> int:
+def _kill_after(run: Path, step: int, *arguments: str) -> int:
     """SIGKILL the training once its journal shows `step`; returns the last step it wrote."""
-    while process.poll() is None:
-        entries = journal.read(run / "metrics.jsonl")
-        if entries and entries[-1]["step"] >= step:
-            os.kill(process.pid, signal.SIGKILL)
-            process.communicate()
-            return max(int(e["step"]) for e in journal.read(run / "metrics.jsonl"))
-        time.sleep(0.005)
-    _, errors = process.communicate()
+    with _command(*arguments) as process:
+        while process.poll() is None:
+            entries = journal.read(run / "metrics.jsonl")
+            if entries and entries[-1]["step"] >= step:
+                os.kill(process.pid, signal.SIGKILL)
+                process.communicate()
+                return max(int(e["step"]) for e in journal.read(run / "metrics.jsonl"))
+            time.sleep(0.005)
+        _, errors = process.communicate()
     raise TrainingError(f"the training ended before it could be killed:\n{errors.strip()}")
 
 

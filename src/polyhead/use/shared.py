@@ -35,14 +35,19 @@ FORMATS = {
     "masked_lm": ("huggingface", "onnx"),
     **dict.fromkeys(LABELLED, ("onnx",)),
 }
-HIDDEN = ("options", "search", "score_tokens", "draw_positions")
-"""Further names that code for another task may ask for."""
+HIDDEN = {
+    "options": "translate",
+    "search": "translate",
+    "score_tokens": "score",
+    "draw_positions": "attention",
+}
+"""Further names that a command may ask for, and the method that it is about."""
 
 
 def no_such_method(run: Run, name: str, owner: object) -> NoReturn:
     """Raise WrongTaskError for what other tasks can do, else AttributeError."""
     if name in HIDDEN or any(name in methods for methods in METHODS.values()):
-        own = METHODS.get(run.recipe.task, ())
+        own, name = METHODS.get(run.recipe.task, ()), HIDDEN.get(name, name)
         raise WrongTaskError(
             f"{run.path} is a run of the task {run.recipe.task}: it cannot .{name}(). "
             f"It has {', '.join(f'.{method}' for method in (*own, 'explain'))}"
