@@ -36,6 +36,8 @@ def _resolve(value: str, info: ValidationInfo) -> str:
         raise ValueError(f"the environment variable {missing[0]} is not set (path {value})")
     path = Path(re.sub(r"\$\{(\w+)\}", lambda m: os.environ[m[1]], value)).expanduser()
     folder = (info.context or {}).get("folder", Path())
+    if path.is_relative_to("/dev"):  # a pipe's link leads to no name that could be opened
+        return str(path)
     return str((folder / path).resolve())
 
 

@@ -186,3 +186,25 @@ def test_inspect_wants_a_text_of_a_length_the_model_takes_and_a_known_ending(
     told = inside("inspect", trained, TEXT, "--target", long, "--out", out)
     check_told(told, 2, "more than the model's 127")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("command", "sides"),
+    [
+        ("score", ("source", "target")),
+        ("align", ("source", "target")),
+        ("evaluate", ("source", "reference")),
+    ],
+)
+def test_one_of_two_aligned_files_may_be_standard_input(
+    trained: Path, corpus: Path, command: str, sides: tuple[str, str]
+) -> None:
+    first, second = corpus / "test.ko", corpus / "test.en"
+    files = (f"--{sides[0]}", first, f"--{sides[1]}", second)
+    piped = (f"--{sides[0]}", "-", f"--{sides[1]}", second)
+    wanted = inside(command, trained, *files)
+    found = outside(command, trained, *piped, stdin=first.read_bytes())
+    assert found.code == 0, found.err
+    kept = [line for line in wanted.lines if "tokens/s" not in line]
+    assert [line for line in found.lines if "tokens/s" not in line] == kept
+    check_told(inside(command, trained, f"--{sides[0]}", "--json"), 2)

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from polyhead.cli.lines import aligned
+from polyhead.cli.lines import Side, aligned
 from polyhead.cli.report import report_lines
 from polyhead.cli.train import Json
 from polyhead.errors import UsageError
@@ -19,8 +19,8 @@ def evaluate(
     run: Path,
     *,
     split: Literal["test", "valid"] | None = None,
-    source: Path | None = None,
-    reference: Path | None = None,
+    source: Side | None = None,
+    reference: Side | None = None,
     beam: int | None = None,
     alpha: float | None = None,
     precision: Literal["fp32", "bf16", "int8"] = "fp32",
@@ -90,8 +90,8 @@ def evaluate(
 def score(
     run: Path,
     *,
-    source: Path,
-    target: Path,
+    source: Side,
+    target: Side,
     batch_tokens: int | None = None,
     json_: Json = False,
 ) -> None:

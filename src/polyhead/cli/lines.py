@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import Parameter
+from cyclopts import Parameter, Token
 
 from polyhead.errors import UsageError
 from polyhead.files import STANDARD_INPUT, cannot_write, decode_lines, read_lines
@@ -22,6 +22,16 @@ def _not_an_option(_: object, value: str | None) -> None:
 
 Input = Annotated[str, Parameter(allow_leading_hyphen=True, validator=_not_an_option)]
 """A file to read, or - for standard input."""
+
+
+def _path(_: object, tokens: Sequence[Token]) -> Path:
+    value = tokens[0].value
+    _not_an_option(None, value)
+    return Path("/dev/stdin" if value == "-" else value)
+
+
+Side = Annotated[Path, Parameter(allow_leading_hyphen=True, converter=_path)]
+"""One of two aligned files, of which one may be - for standard input."""
 
 
 def typed(text: str) -> str:

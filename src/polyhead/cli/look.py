@@ -7,12 +7,12 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
-from polyhead.cli.lines import Flag, Sink, aligned, typed
+from polyhead.cli.lines import Flag, Side, Sink, aligned, typed
 from polyhead.cli.train import Json
 from polyhead.errors import UsageError
 
 
-def align(run: Path, *, source: Path, target: Path, output: Path | None = None) -> None:
+def align(run: Path, *, source: Side, target: Side, output: Path | None = None) -> None:
     """Align given translations, by forced decoding: links i-j of words, a line for each pair.
 
     i counts the source's words from 0 and j the target's; each target word has the one source word
