@@ -14,7 +14,7 @@ from torch import nn
 from polyhead.data.framing import Examples
 from polyhead.data.labelled import Labelled
 from polyhead.data.tokenizers import Explanation
-from polyhead.errors import RunError
+from polyhead.errors import RunError, UsageError
 from polyhead.inspection.maps import AttentionMaps
 from polyhead.inspection.text import text_attention
 from polyhead.runs.card import write_card
@@ -48,7 +48,12 @@ class LabelledModel:
         if not inputs:
             return []
         objective = self.task.objective
-        texts = [objective.input(line) for line in inputs]
+        texts = []
+        for number, line in enumerate(inputs, start=1):
+            try:
+                texts.append(objective.input(line))
+            except UsageError as error:
+                raise UsageError(f"input {number}: {error}") from None
         examples = self._examples(texts, say)
         _, answers = self.task.answers(self.model, examples)
         said = objective.say(answers, examples.examples, self.task.known)
