@@ -102,15 +102,19 @@ class TokenizerConfig(Section):
         return value
 
 
-Share = Annotated[float, Field(ge=0, lt=1)]
-
-
 class OptimizerConfig(Section):
     kind: Literal["adam", "adamw"] = "adam"
     lr: float = Field(0.0007, gt=0, allow_inf_nan=False, description="the schedule's peak")
-    betas: tuple[Share, Share] = (0.9, 0.98)
+    betas: tuple[float, float] = (0.9, 0.98)
     eps: float = Field(1e-9, gt=0)
     weight_decay: float = Field(0.0, ge=0)
+
+    @field_validator("betas")
+    @classmethod
+    def _shares(cls, value: tuple[float, float]) -> tuple[float, float]:
+        if not all(0 <= beta < 1 for beta in value):
+            raise ValueError("each is a number from 0 to below 1")
+        return value
 
 
 class ScheduleConfig(Section):

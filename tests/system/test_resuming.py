@@ -256,7 +256,9 @@ def test_where_every_checkpoint_is_damaged_that_is_said_and_nothing_deleted(
     for name in whole_ones:
         truncate(stopped / "checkpoints" / name)
     outcome = inside("train", "--resume", stopped)
-    check_told(outcome, 1, *whole_ones, "no whole checkpoint", "start anew")
+    check_told(
+        outcome, 1, *whole_ones, "no whole checkpoint", "begin a new run", "polyhead finetune"
+    )
     assert sorted(p.name for p in (stopped / "checkpoints").iterdir()) == checkpoints
     assert inside("translate", stopped, stdin=b"\n").code == 0
 
@@ -346,7 +348,9 @@ def test_every_missing_file_of_a_run_is_named_at_once_with_what_to_do(
     gone = [f"data.{key}.source={tmp_path / 'gone.ko'}" for key in ("train.0", "valid")]
     told = inside("train", "--resume", stopped, *gone)
     check_told(told, 1, "2 files of the recipe", "data.train.source: ", "data.valid.source: ")
-    assert f"polyhead train --resume {stopped} data.valid.source=NEW" in told.err
+    assert (
+        f"polyhead train --resume {stopped} data.train.source=NEW data.valid.source=NEW" in told.err
+    )
 
 
 def test_resume_wants_a_run_and_nothing_else(recipe: Path, whole: Path, tmp_path: Path) -> None:
