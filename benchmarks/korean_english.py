@@ -80,16 +80,15 @@ def texts_in(translator: Translator, split: str) -> tuple[list[str], list[str]]:
 
 def write_ids(translator: Translator, folder: Path) -> None:
     """What the peers learn from: ids.json for all splits, and the same as files of tokens."""
-    tokenizer, model = translator.task.target_tokenizer, translator.run.recipe.model
-    size = {
-        "width": model.d_model,  # type: ignore[attr-defined]
-        "layers": model.num_layers,  # type: ignore[attr-defined]
-        "heads": model.num_heads,  # type: ignore[attr-defined]
-        "feedforward": model.d_ff,  # type: ignore[attr-defined]
-        "dropout": model.dropout,  # type: ignore[attr-defined]
+    tokenizer, model = translator.task.target_tokenizer, translator.run.recipe.model.model_dump()
+    shape = {key: model[key] for key in ("d_model", "num_layers", "num_heads", "d_ff", "dropout")}
+    shape |= {"name": "koen", "vocab_size": tokenizer.size}
+    given: dict[str, object] = {
+        "shape": shape,
+        "end": tokenizer.end_id,
+        "pad": tokenizer.pad_id,
+        "max_length": MAX_LENGTH,
     }
-    ids = {"count": tokenizer.size, "end": tokenizer.end_id, "pad": tokenizer.pad_id}
-    given: dict[str, object] = {"size": size, "ids": ids, "max_length": MAX_LENGTH}
     used: set[str] = set()
     for split in ("train", "valid", "test"):
         texts = texts_in(translator, split)

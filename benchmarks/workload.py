@@ -35,7 +35,7 @@ class Shape:
     dropout: float = 0.1
     label_smoothing: float = 0.1
     learning_rate: float = 1e-4
-    steps: int
+    steps: int = 1
     """Training steps timed in one run: 10 to 20 seconds on two cores."""
 
 

@@ -23,7 +23,7 @@ class CTranslate2Decoding:
         with tempfile.TemporaryDirectory() as folder:
             original, converted = Path(folder, "marian"), Path(folder, "ctranslate2")
             marian(shape, attention="sdpa").save_pretrained(original)
-            _write_tokenizer(original, self.words)
+            write_tokenizer(original, self.words, eos="</s>", unk="<unk>", pad="<pad>")
             TransformersConverter(str(original)).convert(str(converted), quantization=compute_type)
             self.translator = ctranslate2.Translator(
                 str(converted),
@@ -54,20 +54,19 @@ def _word(index: int, shape: Shape) -> str:
     return special.get(index, f"w{index}")
 
 
-def _write_tokenizer(folder: Path, words: list[str]) -> None:
-    """A word-level tokenizer beside the model, which the converter takes the vocabulary from."""
+def write_tokenizer(folder: Path, words: list[str], **special: str) -> None:
+    """A word-level tokenizer beside the model, which the converter takes the vocabulary from.
+
+    special: the words that stand for eos, unk (which must be given), bos and pad.
+    """
     from tokenizers import Tokenizer, models, pre_tokenizers
 
     vocabulary = {word: i for i, word in enumerate(words)}
-    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token=special["unk"]))
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     tokenizer.save(str(folder / "tokenizer.json"))
-    settings = {
-        "tokenizer_class": "PreTrainedTokenizerFast",
-        "eos_token": "</s>",
-        "unk_token": "<unk>",
-        "pad_token": "<pad>",
-    }
+    settings = {f"{name}_token": word for name, word in special.items()}
+    settings["tokenizer_class"] = "PreTrainedTokenizerFast"
     (folder / "tokenizer_config.json").write_text(json.dumps(settings))
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from benchmarks.peers.ctranslate2_decode import write_tokenizer
 from benchmarks.peers.huggingface_language import build
 from benchmarks.peers.language import WRITTEN, Shape, main
 
@@ -21,7 +21,7 @@ def writer(shape: Shape, precision: str, threads: int) -> Callable[[list[list[in
     with tempfile.TemporaryDirectory() as folder:
         original, converted = Path(folder, "gpt2"), Path(folder, "ctranslate2")
         build(shape).save_pretrained(original)
-        _write_tokenizer(original, words)
+        write_tokenizer(original, words, bos="<end>", eos="<end>", unk="<pad>")
         TransformersConverter(str(original)).convert(str(converted), quantization=compute_type)
         generator = ctranslate2.Generator(
             str(converted),
@@ -44,22 +44,5 @@ def writer(shape: Shape, precision: str, threads: int) -> Callable[[list[list[in
     return write
 
 
-def _write_tokenizer(folder: Path, words: list[str]) -> None:
-    """A word-level tokenizer beside the model, which the converter takes the vocabulary from."""
-    from tokenizers import Tokenizer, models, pre_tokenizers
-
-    vocabulary = {word: i for i, word in enumerate(words)}
-    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<pad>"))
-    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    tokenizer.save(str(folder / "tokenizer.json"))
-    settings = {
-        "tokenizer_class": "PreTrainedTokenizerFast",
-        "bos_token": "<end>",
-        "eos_token": "<end>",
-        "unk_token": "<pad>",
-    }
-    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
-
-
 if __name__ == "__main__":
-    main(lambda shape, precision: None, writer)
+    main(None, writer)

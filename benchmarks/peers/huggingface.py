@@ -20,11 +20,13 @@ EOS, UNK = 0, 1
 IGNORED = -100
 
 
-def marian(shape: Shape, *, attention: str) -> torch.nn.Module:
-    """A randomly initialised MarianMT of this shape; its padding is the last id."""
+def marian(
+    shape: Shape, *, attention: str, end: int = EOS, pad: int | None = None
+) -> torch.nn.Module:
+    """A randomly initialised MarianMT of this shape; its padding is by default the last id."""
     from transformers import MarianConfig, MarianMTModel
 
-    pad = shape.vocab_size - 1
+    pad = shape.vocab_size - 1 if pad is None else pad
     config = MarianConfig(
         vocab_size=shape.vocab_size,
         d_model=shape.d_model,
@@ -38,7 +40,7 @@ def marian(shape: Shape, *, attention: str) -> torch.nn.Module:
         activation_function="relu",
         scale_embedding=True,
         max_position_embeddings=256,
-        eos_token_id=EOS,
+        eos_token_id=end,
         forced_eos_token_id=None,
         pad_token_id=pad,
         decoder_start_token_id=pad,

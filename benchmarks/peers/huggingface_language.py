@@ -31,14 +31,7 @@ def build(shape: Shape) -> Any:
             attn_implementation="sdpa",
         )
         return transformers.BertForMaskedLM(config)
-    return transformers.GPT2LMHeadModel(gpt2_config(shape))
-
-
-def gpt2_config(shape: Shape) -> Any:
-    """GPT-2's configuration of a shape."""
-    import transformers
-
-    return transformers.GPT2Config(
+    config = transformers.GPT2Config(
         vocab_size=shape.vocab_size,
         n_positions=shape.context,
         n_embd=shape.width,
@@ -52,6 +45,7 @@ def gpt2_config(shape: Shape) -> Any:
         pad_token_id=1,
         attn_implementation="sdpa",
     )
+    return transformers.GPT2LMHeadModel(config)
 
 
 def trainer(shape: Shape, precision: str) -> Callable[[int], float]:

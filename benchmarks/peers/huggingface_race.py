@@ -13,8 +13,9 @@ import sys
 import time
 from pathlib import Path
 
-from benchmarks.peers.marian import Ids, Marian, Size, add_options
+from benchmarks.peers.marian import Marian, add_options
 from benchmarks.peers.training import count_parameters
+from benchmarks.workload import Shape
 
 SPECIAL_SYMBOLS = ["</s>", "<unk>", "<pad>"]
 EOS, UNK, PAD = range(3)
@@ -48,8 +49,16 @@ class Race:
         self.pairs = list(zip(self._ids(sources), self._ids(targets), strict=True))
         self.test = self._ids(read_lines(data, f"{args.split}.en"))
         self.references = read_lines(data, f"{args.split}.de")
-        ids = Ids(self.tokenizer.get_vocab_size(), EOS, PAD)
-        self.marian = Marian(Size(), ids, args)
+        shape = Shape(
+            name="race",
+            d_model=128,
+            num_layers=4,
+            d_ff=256,
+            num_heads=4,
+            vocab_size=self.tokenizer.get_vocab_size(),
+            dropout=0.3,
+        )
+        self.marian = Marian(shape, EOS, PAD, args)
 
     def _ids(self, lines: list[str]) -> list[list[int]]:
         encoded = self.tokenizer.encode_batch(lines)

@@ -12,8 +12,9 @@ import sys
 import time
 from pathlib import Path
 
-from benchmarks.peers.marian import Ids, Marian, Pair, Size, add_options
+from benchmarks.peers.marian import Marian, add_options
 from benchmarks.peers.training import count_parameters
+from benchmarks.workload import Pair, Shape
 
 BEAM = 5
 VALIDATIONS = 20
@@ -53,7 +54,7 @@ def main() -> None:
     add_options(parser)
     args = parser.parse_args()
     given = json.loads((args.data / "ids.json").read_text())
-    marian = Marian(Size(**given["size"]), Ids(**given["ids"]), args)
+    marian = Marian(Shape(**given["shape"]), given["end"], given["pad"], args)
     found = train(marian, given["train"], given["valid"], args.minutes)
     sources = [source for source, _ in given[args.split]]
     outputs = marian.translate(sources, beam=BEAM, max_length=given["max_length"])

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -33,18 +34,18 @@ def side(language: str, folder: Path) -> dict[str, object]:
 
 
 def configuration(
-    args: argparse.Namespace, size: dict[str, float], most: int, run: Path
+    args: argparse.Namespace, shape: dict[str, Any], most: int, run: Path
 ) -> dict[str, object]:
     """Joey NMT's keys: the size of the others, outputs of `most` tokens, its own loop."""
     folder = args.data
     network = {
         "type": "transformer",
-        "num_layers": size["layers"],
-        "num_heads": size["heads"],
-        "embeddings": {"embedding_dim": size["width"], "scale": True, "dropout": 0.0},
-        "hidden_size": size["width"],
-        "ff_size": size["feedforward"],
-        "dropout": size["dropout"],
+        "num_layers": shape["num_layers"],
+        "num_heads": shape["num_heads"],
+        "embeddings": {"embedding_dim": shape["d_model"], "scale": True, "dropout": 0.0},
+        "hidden_size": shape["d_model"],
+        "ff_size": shape["d_ff"],
+        "dropout": shape["dropout"],
         "layer_norm": "pre",
     }
     return {
@@ -128,7 +129,7 @@ def main() -> None:
     given = json.loads((args.data / "ids.json").read_text())
     with tempfile.TemporaryDirectory() as folder:
         run, config = Path(folder, "run"), Path(folder, "config.yaml")
-        keys = configuration(args, given["size"], given["max_length"], run)
+        keys = configuration(args, given["shape"], given["max_length"], run)
         config.write_text(yaml.safe_dump(keys))
         training = call("train", str(config), "--skip-test", stdout=subprocess.DEVNULL)
         try:

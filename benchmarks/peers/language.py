@@ -73,7 +73,7 @@ def chosen_of(shape: Shape, *, seed: int) -> list[list[bool]]:
     return [[place in row for place in range(shape.context)] for row in places]
 
 
-def main(trainer: Callable[..., Any], writer: Callable[..., Any] | None) -> None:
+def main(trainer: Callable[..., Any] | None, writer: Callable[..., Any]) -> None:
     """Time training, or with --batches writing, as told by the command line.
 
     trainer(shape, precision) gives a step: index -> loss; writer(shape, precision, threads) gives
@@ -92,7 +92,7 @@ def main(trainer: Callable[..., Any], writer: Callable[..., Any] | None) -> None
     torch.manual_seed(1)
     shape = SHAPES[args.shape]
     result: dict[str, Any] = {"torch": torch.__version__, "threads": args.threads}
-    if not args.batches:
+    if trainer is not None and not args.batches:
         step = trainer(shape, args.precision)
         for index in range(WARM_UP_STEPS):
             result["first_loss"] = step(index)
@@ -101,7 +101,7 @@ def main(trainer: Callable[..., Any], writer: Callable[..., Any] | None) -> None
             result["last_loss"] = step(WARM_UP_STEPS + index)
         seconds = time.perf_counter() - started
         result["tokens_per_second"] = shape.steps * shape.rows * shape.context / seconds
-    elif writer is not None:
+    else:
         write = writer(shape, args.precision, args.threads)
         for batch in args.batches:
             prompts = rows_of(shape, rows=batch, length=PROMPT, seed=3)

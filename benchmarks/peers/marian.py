@@ -11,40 +11,18 @@ import os
 import random
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch.nn.functional import cross_entropy
 
+from benchmarks.peers.huggingface import IGNORED, marian
 from benchmarks.peers.training import autocast
-from benchmarks.workload import padded
+from benchmarks.workload import Pair, Shape, padded
 
-IGNORED = -100
 LABEL_SMOOTHING = 0.1
 BETAS = (0.9, 0.98)
 SCORING_BATCH = 100
-
-Pair = tuple[list[int], list[int]]
-
-
-@dataclass(frozen=True)
-class Size:
-    """A Transformer's size; tiny as Polyhead's preset."""
-
-    width: int = 128
-    layers: int = 4
-    heads: int = 4
-    feedforward: int = 256
-    dropout: float = 0.3
-
-
-@dataclass(frozen=True)
-class Ids:
-    """Ids of the one vocabulary: how many there are, end and padding (also the decoder's start)."""
-
-    count: int
-    end: int
-    pad: int
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -60,33 +38,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 class Marian:
     """Model and optimiser; `steps` trains until told to stop."""
 
-    def __init__(self, size: Size, ids: Ids, args: argparse.Namespace) -> None:
-        import transformers
-
+    def __init__(self, shape: Shape, end: int, pad: int, args: argparse.Namespace) -> None:
         torch.set_num_threads(args.threads)
         torch.set_flush_denormal(True)
         torch.manual_seed(args.seed)
-        config = transformers.MarianConfig(
-            vocab_size=ids.count,
-            d_model=size.width,
-            encoder_layers=size.layers,
-            decoder_layers=size.layers,
-            encoder_ffn_dim=size.feedforward,
-            decoder_ffn_dim=size.feedforward,
-            encoder_attention_heads=size.heads,
-            decoder_attention_heads=size.heads,
-            dropout=size.dropout,
-            activation_function="relu",
-            scale_embedding=True,
-            max_position_embeddings=256,
-            eos_token_id=ids.end,
-            forced_eos_token_id=None,
-            pad_token_id=ids.pad,
-            decoder_start_token_id=ids.pad,
-            attn_implementation="eager",
-        )
-        self.ids = ids
-        self.model = transformers.MarianMTModel(config)
+        self.pad = pad
+        self.model: Any = marian(shape, attention="eager", end=end, pad=pad)
         self.precision = args.precision if args.precision != "auto" else faster_precision()
         self.batch_tokens = args.batch_tokens
         self.rng = random.Random(args.seed)
@@ -132,14 +89,14 @@ class Marian:
         return total / sum(len(target) for _, target in pairs)
 
     def _loss(self, batch: list[Pair], smoothing: float) -> torch.Tensor:
-        source = torch.tensor(padded([source for source, _ in batch], padding=self.ids.pad))
+        source = torch.tensor(padded([source for source, _ in batch], padding=self.pad))
         labels = torch.tensor(padded([target for _, target in batch], padding=IGNORED))
-        shifted = [[self.ids.pad, *target[:-1]] for _, target in batch]
+        shifted = [[self.pad, *target[:-1]] for _, target in batch]
         with autocast(self.precision):
             logits = self.model(
                 input_ids=source,
-                attention_mask=(source != self.ids.pad).long(),
-                decoder_input_ids=torch.tensor(padded(shifted, padding=self.ids.pad)),
+                attention_mask=(source != self.pad).long(),
+                decoder_input_ids=torch.tensor(padded(shifted, padding=self.pad)),
                 use_cache=False,
             ).logits
             return cross_entropy(logits.flatten(0, 1), labels.flatten(), label_smoothing=smoothing)
@@ -154,10 +111,10 @@ class Marian:
         found: list[list[int]] = [[] for _ in sources]
         for start in range(0, len(order), SCORING_BATCH):
             indices = order[start : start + SCORING_BATCH]
-            source = torch.tensor(padded([sources[i] for i in indices], padding=self.ids.pad))
+            source = torch.tensor(padded([sources[i] for i in indices], padding=self.pad))
             output = self.model.generate(
                 input_ids=source,
-                attention_mask=(source != self.ids.pad).long(),
+                attention_mask=(source != self.pad).long(),
                 num_beams=beam,
                 do_sample=False,
                 max_new_tokens=max_length,

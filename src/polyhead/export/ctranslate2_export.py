@@ -80,18 +80,16 @@ def is_current(folder: Path, run: Run, quantization: str) -> bool:
 
 def open_translator(folder: Path, quantization: str) -> Any:
     """ctranslate2.Translator on a folder, with torch's number of threads in each batch."""
-    return library().Translator(
-        str(folder),
-        device="cpu",
-        compute_type=quantization,
-        inter_threads=1,
-        intra_threads=torch.get_num_threads(),
-    )
+    return _opened(library().Translator, folder, quantization)
 
 
 def open_generator(folder: Path, quantization: str) -> Any:
     """The same of a language model: ctranslate2.Generator."""
-    return library().Generator(
+    return _opened(library().Generator, folder, quantization)
+
+
+def _opened(kind: Any, folder: Path, quantization: str) -> Any:
+    return kind(
         str(folder),
         device="cpu",
         compute_type=quantization,

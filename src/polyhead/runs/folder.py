@@ -110,9 +110,8 @@ class Run:
             wanted = (file.metadata() or {}).get(CHECKSUM)
         if wanted is not None and wanted != checksum(weights):
             raise RunError(
-                f"{path} is damaged: its SHA-256 is not the one written with it. "
-                f"`polyhead extend {self.path} --steps N` or `train --resume` writes it anew from "
-                "a checkpoint, if there is one"
+                f"{path} is damaged: its SHA-256 is not the one written with it. Put a copy of the "
+                "file back"
             )
         return weights
 
@@ -212,7 +211,8 @@ def checksum(weights: dict[str, Tensor]) -> str:
     digest = hashlib.sha256()
     for name in sorted(weights):
         digest.update(name.encode())
-        digest.update(weights[name].contiguous().flatten().view(torch.uint8).numpy().data)
+        flat = weights[name].detach().cpu().contiguous().flatten()
+        digest.update(flat.view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 
