@@ -203,7 +203,7 @@ def test_pickles_are_refused(copy: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "code", "said"),
     [
-        ({"model_type": "llama"}, 2, "a model of type 'llama'; there are gpt2, bert, marian"),
+        ({"model_type": "llama"}, 2, "of type 'llama'; there are gpt2, openai-gpt, bert, marian"),
         ({"activation_function": "silu"}, 2, "its activation is silu (known: gelu_new"),
         ({"tie_word_embeddings": False}, 2, "its output has weights of its own"),
         ({"n_layer": 3}, 1, "missing: transformer.h.2.ln_1.weight"),
@@ -240,25 +240,39 @@ def test_a_tokenizer_that_does_not_match_the_embedding_is_told(copy: Path, tmp_p
     check_told(outcome, 1, "tokens, but the embedding has", "they do not belong together")
 
 
-def test_a_post_norm_gpt_has_no_home_there(tmp_path: Path) -> None:
-    text = tmp_path / "a.txt"
+@pytest.mark.parametrize(
+    ("norm", "model_type"), [("pre", "gpt2"), ("post", "openai-gpt")], ids=["gpt2", "gpt1"]
+)
+def test_both_shapes_of_gpt_go_out_and_in_again(tmp_path: Path, norm: str, model_type: str) -> None:
+    run = trained_gpt(tmp_path, norm=norm)
+    outcome = inside("export", run, "--to", "huggingface", "--out", tmp_path / "out")
+    assert outcome.code == 0, outcome.err
+    assert "the valid data" in outcome.lines[1]
+    assert json.loads((tmp_path / "out/config.json").read_text())["model_type"] == model_type
+    again = imported(tmp_path / "out", tmp_path / "again")
+    ours, theirs = (load_file(folder / "model.safetensors") for folder in (run, again))
+    assert ours.keys() == theirs.keys()
+    assert all(torch.equal(tensor, theirs[name]) for name, tensor in ours.items())
+
+
+def test_what_gpt1_cannot_hold_is_told(tmp_path: Path) -> None:
+    run = trained_gpt(tmp_path, norm="post", d_ff=32, activation="gelu")
+    outcome = inside("export", run, "--to", "huggingface", "--out", tmp_path / "a")
+    check_told(outcome, 2, "its activation is gelu", "there they have 4 times the model's width")
+
+
+def trained_gpt(folder: Path, **model: Any) -> Path:
+    text = folder / "a.txt"
     text.write_text("the cat sat on the mat\n" * 40, encoding="utf-8")
     recipe = {
         "name": "lm", "task": "language_modeling",
-        "model": {"kind": "gpt", "d_model": 16, "num_layers": 1, "num_heads": 2, "d_ff": 32,
-                  "norm": "post", "max_length": 16},
+        "model": {"kind": "gpt", "d_model": 16, "num_layers": 2, "num_heads": 2, "d_ff": 64,
+                  "max_length": 16, **model},
         "data": {"train": str(text), "valid": str(text), "context": 16},
         "tokenizer": {"kind": "char"},
         "training": {"max_steps": 2, "batch_tokens": 64},
     }  # fmt: skip
-    polyhead.train(recipe, tmp_path / "post")
-    outcome = inside("export", tmp_path / "post", "--to", "huggingface", "--out", tmp_path / "a")
-    check_told(outcome, 2, "cannot hold this model: it is post-norm")
-    recipe["model"]["norm"] = "pre"  # type: ignore[index]
-    polyhead.train(recipe, tmp_path / "pre")
-    outcome = inside("export", tmp_path / "pre", "--to", "huggingface", "--out", tmp_path / "b")
-    assert outcome.code == 0, outcome.err
-    assert "the valid data" in outcome.lines[1]
+    return Path(polyhead.train(recipe, folder / "run").path)
 
 
 def test_an_imported_bert_is_fine_tuned(bert: Path, tmp_path: Path) -> None:

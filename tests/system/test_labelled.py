@@ -226,3 +226,65 @@ def test_wrong_use_is_told(tmp_path: Path) -> None:
     told = inside("classify", tmp_path / "run", "-", stdin=b"a\tb\tc\n")
     check_told(told, 2, "a text, or a pair with a tab between, is needed, found 3")
     check_told(inside("fill", tmp_path / "run", "[MASK]"), 2, "it cannot .fill()", ".classify")
+
+
+@pytest.mark.parametrize(
+    ("task", "pipeline", "line"),
+    [
+        ("classification", "text-classification", "a blue hen sat here"),
+        ("tagging", "token-classification", "a pink cat sat here"),
+        ("regression", None, "a red cat sat here\ta cat"),
+        ("multiple_choice", None, "what is it\tred\tdog"),
+        ("question_answering", None, "which animal ?\tit is near . a red hen sat here ."),
+    ],
+)
+def test_a_fine_tuned_bert_is_at_home_in_transformers(
+    tmp_path: Path, task: str, pipeline: str | None, line: str
+) -> None:
+    transformers = pytest.importorskip("transformers", reason="transformers is not installed")
+    changes = {"data": {"symmetric": False}} if task == "regression" else {}
+    run = trained(tmp_path, task, **changes)
+    out = tmp_path / "out"
+    outcome = inside("export", run, "--to", "huggingface", "--out", out)
+    assert outcome.code == 0, outcome.err
+    assert "18 examples" in outcome.lines[1] or "16 examples" in outcome.lines[1]
+    (ours,) = polyhead.load(run).classify([line])
+    if pipeline is not None:
+        said = transformers.pipeline(pipeline, model=str(out))(line)
+        if task == "classification":
+            assert [one["label"] for one in said] == [ours["label"]]
+        else:
+            assert [(one["word"].strip("▁"), one["entity"]) for one in said] == [
+                ("cat", "B-ANIMAL")
+            ]
+        return
+    read = transformers.AutoTokenizer.from_pretrained(out)
+    if task == "multiple_choice":
+        model = transformers.AutoModelForMultipleChoice.from_pretrained(out)
+        text, *choices = line.split("\t")
+        rows = read([text] * 2, choices, return_tensors="pt", padding=True)
+        logits = model(
+            **{name: rows[name][None] for name in ("input_ids", "attention_mask", "token_type_ids")}
+        ).logits
+        assert str(int(logits.argmax())) == ours["label"]
+    elif task == "regression":
+        model = transformers.AutoModelForSequenceClassification.from_pretrained(out)
+        number = model(**read(*line.split("\t"), return_tensors="pt")).logits.item()
+        assert number == pytest.approx(ours["label"], abs=1e-4)
+    else:
+        model = transformers.AutoModelForQuestionAnswering.from_pretrained(out)
+        ids = read(*line.split("\t"), return_tensors="pt")
+        found = model(**ids)
+        first, last = int(found.start_logits.argmax()), int(found.end_logits.argmax())
+        assert read.decode(ids["input_ids"][0, first : last + 1]) == ours["label"]
+
+
+def test_what_transformers_cannot_hold_is_told(tmp_path: Path) -> None:
+    for kind, task, said in (
+        ("gpt", "classification", "cannot hold a fine-tuned GPT"),
+        ("bert", "regression", "both orders"),
+    ):
+        (tmp_path / kind).mkdir()
+        run = trained(tmp_path / kind, task, kind, training={"max_steps": 1})
+        outcome = inside("export", run, "--to", "huggingface", "--out", tmp_path / "out")
+        check_told(outcome, 2, said, "--to onnx")

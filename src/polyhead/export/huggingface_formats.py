@@ -1,4 +1,4 @@
-"""What our models take of Hugging Face's GPT-2, BERT and Marian, and what they do otherwise."""
+"""What our models take of Hugging Face's GPTs, BERT and Marian, and what they do otherwise."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 from polyhead.data.tokenizers import BEGINS, ENDS, MASKS, PADS
 from polyhead.errors import UsageError
 from polyhead.export.huggingface_language import ACTIVATIONS
-from polyhead.export.huggingface_names import bert_tensors, gpt2_tensors, marian_tensors
+from polyhead.export.huggingface_names import bert_tensors, gpt_tensors, marian_tensors
 
 Settings = dict[str, Any]
 """Their config.json."""
@@ -31,11 +31,18 @@ class Format:
     tied: tuple[str, ...]  # names that may repeat the embedding, or are of no use to the task
 
 
-def _gpt2_refused(settings: Settings) -> dict[str, bool]:
-    known = ", ".join(ACTIVATIONS.values())
+def _activation(settings: Settings) -> str:
+    """What a GPT calls its activation."""
+    if settings["model_type"] == "gpt2":
+        return str(settings.get("activation_function", "gelu_new"))
+    return str(settings.get("afn", "gelu"))
+
+
+def _gpt_refused(settings: Settings) -> dict[str, bool]:
+    known = ACTIVATIONS[settings["model_type"]].values()
     return {
-        f"its activation is {settings.get('activation_function')} (known: {known})": (
-            settings.get("activation_function", "gelu_new") not in ACTIVATIONS.values()
+        f"its activation is {_activation(settings)} (known: {', '.join(known)})": (
+            _activation(settings) not in known
         ),
         "its layer norms have another epsilon than 1e-5": (
             settings.get("layer_norm_epsilon", 1e-5) != 1e-5
@@ -49,8 +56,9 @@ def _gpt2_refused(settings: Settings) -> dict[str, bool]:
     }
 
 
-def _gpt2_sections(settings: Settings, names: set[str]) -> dict[str, Any]:
-    activation = settings.get("activation_function", "gelu_new")
+def _gpt_sections(settings: Settings, names: set[str]) -> dict[str, Any]:
+    kind = settings["model_type"]
+    ours = {theirs: own for own, theirs in ACTIVATIONS[kind].items()}
     model = {
         "kind": "gpt",
         "d_model": settings["n_embd"],
@@ -58,12 +66,25 @@ def _gpt2_sections(settings: Settings, names: set[str]) -> dict[str, Any]:
         "num_heads": settings["n_head"],
         "d_ff": settings.get("n_inner") or 4 * settings["n_embd"],
         "max_length": settings["n_positions"],
-        "norm": "pre",
-        "activation": next(ours for ours, theirs in ACTIVATIONS.items() if theirs == activation),
+        "norm": "pre" if kind == "gpt2" else "post",
+        "activation": ours[_activation(settings)],
         "dropout": settings.get("resid_pdrop", 0.1),
     }
     data = {"train": [], "valid": [], "context": settings["n_positions"]}
     return {"model": model, "data": data}
+
+
+def _gpt_format(embedding: str) -> Format:
+    return Format(
+        task="language_modeling",
+        refused=_gpt_refused,
+        sections=_gpt_sections,
+        tensors=gpt_tensors,
+        special={"the end of a document": ENDS},
+        embedding=f"transformer.{embedding}.weight",
+        prefix="transformer.",
+        tied=("lm_head.weight",),
+    )
 
 
 def _bert_refused(settings: Settings) -> dict[str, bool]:
@@ -145,16 +166,8 @@ def _marian_sections(settings: Settings, names: set[str]) -> dict[str, Any]:
 
 
 FORMATS = {
-    "gpt2": Format(
-        task="language_modeling",
-        refused=_gpt2_refused,
-        sections=_gpt2_sections,
-        tensors=gpt2_tensors,
-        special={"the end of a document": ENDS},
-        embedding="transformer.wte.weight",
-        prefix="transformer.",
-        tied=("lm_head.weight",),
-    ),
+    "gpt2": _gpt_format("wte"),
+    "openai-gpt": _gpt_format("tokens_embed"),
     "bert": Format(
         task="masked_lm",
         refused=_bert_refused,

@@ -1,6 +1,7 @@
-"""GPT as a GPT2LMHeadModel and BERT as a BertForMaskedLM, written here and checked by transformers.
+"""GPT and BERT as Hugging Face's models of language, written here and checked by transformers.
 
-A GPT without a norm at its end (GPT-1's shape) has no such home, and is refused.
+A pre-norm GPT is a GPT2LMHeadModel, a post-norm one an OpenAIGPTLMHeadModel (GPT-1), BERT a
+BertForMaskedLM or a BertForPreTraining.
 """
 
 from __future__ import annotations
@@ -21,14 +22,18 @@ from polyhead.data.tokenizers import Tokenizer
 from polyhead.decoding.generate import Settings, generate_ids
 from polyhead.errors import PolyheadError, UsageError
 from polyhead.export.huggingface import CLOSE, library
-from polyhead.export.huggingface_names import bert_tensors, contiguous, gpt2_tensors
+from polyhead.export.huggingface_names import bert_tensors, contiguous, gpt_tensors
 from polyhead.export.verify import Exported, texts_of
 from polyhead.files import new_folder, write_json, write_text
 from polyhead.models.bert import BERT
 from polyhead.models.gpt import GPT
 from polyhead.runs.folder import Run, check_free, write_weights
 
-ACTIVATIONS = {"gelu_tanh": "gelu_new", "gelu": "gelu", "relu": "relu"}
+ACTIVATIONS = {
+    "gpt2": {"gelu_tanh": "gelu_new", "gelu": "gelu", "relu": "relu"},
+    "openai-gpt": {"gelu_tanh": "gelu", "relu": "relu"},  # its "gelu" is the tanh form
+}
+"""Ours as they are called in each `model_type`."""
 LONGEST, WRITTEN = 64, 20  # tokens of the rows to compare, tokens written greedily
 
 
@@ -51,7 +56,7 @@ def export_language(run: Run, out: Path) -> Exported:
         nonlocal difference
         write_weights(folder / "model.safetensors", contiguous(tensors))
         write_json(folder / "config.json", config)
-        _write_tokenizer(folder, model, tokenizer)
+        write_tokenizer(folder, model, tokenizer)
         if isinstance(model, GPT):
             write_json(folder / "generation_config.json", _generation(tokenizer))
         difference = compare(folder, model, tokenizer, texts, f"the export, on {origin},")
@@ -63,29 +68,39 @@ def export_language(run: Run, out: Path) -> Exported:
 def _as_theirs(model: nn.Module, tokenizer: Tokenizer) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """(weights by their names, config.json); raises UsageError for what has no home there."""
     if isinstance(model, BERT):
-        return bert_tensors(model), _bert_config(model, tokenizer)
-    if isinstance(model, GPT) and model.config.norm == "pre":
-        return gpt2_tensors(model), _gpt2_config(model, tokenizer)
+        pretraining = model.next_sentence is not None
+        kind = "BertForPreTraining" if pretraining else "BertForMaskedLM"
+        return bert_tensors(model), bert_config(model, tokenizer, kind)
     if isinstance(model, GPT):
-        raise UsageError(
-            "Hugging Face's GPT-2 cannot hold this model: it is post-norm (model.norm: post), and "
-            "GPT-2 normalises before each sub-layer"
-        )
+        return gpt_tensors(model), _gpt_config(model, tokenizer)
     raise UsageError(f"a {type(model).__name__} has no form among Hugging Face's language models")
 
 
-def _gpt2_config(model: GPT, tokenizer: Tokenizer) -> dict[str, Any]:
+def _gpt_config(model: GPT, tokenizer: Tokenizer) -> dict[str, Any]:
     config = model.config
+    if config.norm == "pre":
+        kind, home, activation = "gpt2", "GPT2LMHeadModel", "activation_function"
+    else:
+        kind, home, activation = "openai-gpt", "OpenAIGPTLMHeadModel", "afn"
+    own = ACTIVATIONS[kind].get(config.activation)
+    reasons = {
+        f"its activation is {config.activation} (model.activation), and there is "
+        f"{', '.join(ACTIVATIONS[kind])}": own is None,
+        f"its feed-forward layers are {config.d_ff} wide (model.d_ff), and there they have 4 times "
+        f"the model's width": kind == "openai-gpt" and config.d_ff != 4 * config.d_model,
+    }
+    if found := [reason for reason, holds in reasons.items() if holds]:
+        raise UsageError(f"Hugging Face's {home} cannot hold this model: {'; '.join(found)}")
     return {
-        "model_type": "gpt2",
-        "architectures": ["GPT2LMHeadModel"],
+        "model_type": kind,
+        "architectures": [home],
         "vocab_size": tokenizer.size,
         "n_positions": config.max_length,
         "n_embd": config.d_model,
         "n_layer": config.num_layers,
         "n_head": config.num_heads,
-        "n_inner": config.d_ff,
-        "activation_function": ACTIVATIONS[config.activation],
+        **({"n_inner": config.d_ff} if kind == "gpt2" else {}),
+        activation: own,
         "layer_norm_epsilon": nn.LayerNorm(1).eps,
         **{f"{part}_pdrop": config.dropout for part in ("resid", "embd", "attn")},
         "tie_word_embeddings": True,
@@ -93,12 +108,12 @@ def _gpt2_config(model: GPT, tokenizer: Tokenizer) -> dict[str, Any]:
     }
 
 
-def _bert_config(model: BERT, tokenizer: Tokenizer) -> dict[str, Any]:
+def bert_config(model: BERT, tokenizer: Tokenizer, architecture: str) -> dict[str, Any]:
+    """config.json of a BERT that transformers loads as `architecture`."""
     config = model.config
-    pretraining = model.next_sentence is not None
     return {
         "model_type": "bert",
-        "architectures": ["BertForPreTraining" if pretraining else "BertForMaskedLM"],
+        "architectures": [architecture],
         "vocab_size": tokenizer.size,
         "hidden_size": config.d_model,
         "num_hidden_layers": config.num_layers,
@@ -128,7 +143,8 @@ def _generation(tokenizer: Tokenizer) -> dict[str, Any]:
     return {"suppress_tokens": list(tokenizer.never), **_special(tokenizer)}
 
 
-def _write_tokenizer(folder: Path, model: nn.Module, tokenizer: Tokenizer) -> None:
+def write_tokenizer(folder: Path, model: nn.Module, tokenizer: Tokenizer) -> None:
+    """Their files of a tokenizer, which frames texts as the model wants them."""
     copy = hf.Tokenizer.from_str(tokenizer.inner.to_str())
     names = {"eos_token": tokenizer.end_id, "pad_token": tokenizer.pad_id}
     if tokenizer.unknown_id >= 0:
@@ -149,11 +165,13 @@ def _write_tokenizer(folder: Path, model: nn.Module, tokenizer: Tokenizer) -> No
         names["bos_token"] = tokenizer.end_id
         copy.post_processor = TemplateProcessing(single="$A", pair="$A $B", special_tokens=[])
     write_text(folder / "tokenizer.json", copy.to_str(pretty=True))
-    settings = {
+    settings: dict[str, Any] = {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "model_max_length": model.config.max_length,  # type: ignore[union-attr]
         "clean_up_tokenization_spaces": False,
     }
+    if isinstance(model, BERT):
+        settings["model_input_names"] = ["input_ids", "token_type_ids", "attention_mask"]
     tokens = {name: str(copy.id_to_token(token_id)) for name, token_id in names.items()}
     write_json(folder / "tokenizer_config.json", settings | tokens)
 
@@ -169,17 +187,13 @@ class Theirs:
     tokenizer: Any
 
     @classmethod
-    def load(cls, folder: Path, model: nn.Module) -> Theirs:
-        """Raises PolyheadError where transformers cannot."""
+    def load(cls, folder: Path, kind: str) -> Theirs:
+        """As AutoModelForKIND; raises PolyheadError where transformers cannot."""
         transformers = library()
-        pretraining = isinstance(model, BERT) and model.next_sentence is not None
-        kind = (
-            transformers.AutoModelForCausalLM if isinstance(model, GPT)
-            else transformers.AutoModelForPreTraining if pretraining
-            else transformers.AutoModelForMaskedLM
-        )  # fmt: skip
         try:
-            loaded = kind.from_pretrained(folder, local_files_only=True, use_safetensors=True)
+            loaded = getattr(transformers, f"AutoModelFor{kind}").from_pretrained(
+                folder, local_files_only=True, use_safetensors=True
+            )
             cutter = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
         except Exception as error:  # anything at all may be wrong with a folder
             raise PolyheadError(f"transformers cannot load {folder}: {error}") from None
@@ -195,7 +209,9 @@ def compare(
     Raises PolyheadError where it is more than 1e-4, where texts are cut otherwise, or where a GPT
     writes other tokens.
     """
-    theirs = Theirs.load(folder, model)
+    pretraining = isinstance(model, BERT) and model.next_sentence is not None
+    kind = "CausalLM" if isinstance(model, GPT) else "PreTraining" if pretraining else "MaskedLM"
+    theirs = Theirs.load(folder, kind)
     longest = min(LONGEST, _places(model) - 2)
     rows = [row[:longest] for row in tokenizer.encode_all(texts) if row]
     random = np.random.default_rng(1)
@@ -229,8 +245,6 @@ def _places(model: nn.Module) -> int:
 def _difference(model: nn.Module, theirs: Any, row: Tensor) -> float:
     hidden = model(row)
     found = theirs(row)
-    if isinstance(model, BERT) and model.answers is not None:
-        return float((model.answer(hidden) - found.logits).abs().max())
     logits = model.head(hidden)  # type: ignore[operator]
     if not isinstance(model, BERT) or model.next_sentence is None:
         return float((logits - found.logits).abs().max())

@@ -24,13 +24,19 @@ def contiguous(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
 
 
-def gpt2_tensors(model: GPT) -> dict[str, Tensor]:
-    """A pre-norm GPT by the names of GPT2LMHeadModel, whose matrices are [in,out]."""
+def gpt_tensors(model: GPT) -> dict[str, Tensor]:
+    """By the names of GPT2LMHeadModel, of a post-norm one OpenAIGPTLMHeadModel: GPT-1's shape.
+
+    Their matrices are [in,out].
+    """
+    pre = model.config.norm == "pre"
+    token, position = ("wte", "wpe") if pre else ("tokens_embed", "positions_embed")
     found = {
-        "transformer.wte.weight": model.embedding.weight,
-        "transformer.wpe.weight": cast(Tensor, model.positions.table),
-        **_flat("transformer.ln_f", {"": _tensors(cast(nn.LayerNorm, model.norm))}),
+        f"transformer.{token}.weight": model.embedding.weight,
+        f"transformer.{position}.weight": cast(Tensor, model.positions.table),
     }
+    if pre:
+        found |= _flat("transformer.ln_f", {"": _tensors(cast(nn.LayerNorm, model.norm))})
     for number, block in enumerate(cast("Iterable[EncoderBlock]", model.blocks)):
         parts = {
             "ln_1": _tensors(block.attention_residual.norm),

@@ -33,7 +33,7 @@ FORMATS = {
     "translation": ("ctranslate2", "huggingface", "onnx"),
     "language_modeling": ("ctranslate2", "huggingface", "onnx"),
     "masked_lm": ("huggingface", "onnx"),
-    **dict.fromkeys(LABELLED, ("onnx",)),
+    **dict.fromkeys(LABELLED, ("huggingface", "onnx")),
 }
 HIDDEN = {
     "options": "translate",
@@ -86,6 +86,10 @@ def export_run(run: Run, to: str, out: str | Path, quantization: str = "float32"
         from polyhead.export.onnx_export import export_onnx
 
         return export_onnx(run, Path(out))
+    if run.recipe.task in LABELLED:
+        from polyhead.export.huggingface_labelled import export_labelled
+
+        return export_labelled(run, Path(out))
     if run.recipe.task == "translation":
         from polyhead.export.huggingface import export_huggingface
 
