@@ -354,6 +354,12 @@ def test_weights_of_another_shape_are_listed(copy: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("text", ["name: [", "name: it\ntask: nothing\n", ""])
+def test_a_run_whose_recipe_is_none_is_damaged(copy: Path, text: str) -> None:
+    (copy / "recipe.yaml").write_text(text, encoding="utf-8")
+    check_told(inside("explain", copy, "a"), 1, "the run folder is damaged", "recipe.yaml")
+
+
 def test_data_that_moved_is_named_when_a_split_is_wanted(copy: Path, tmp_path: Path) -> None:
     recipe = (copy / "recipe.yaml").read_text(encoding="utf-8")
     (copy / "recipe.yaml").write_text(recipe.replace("test.ko", "tset.ko"), encoding="utf-8")

@@ -96,6 +96,7 @@ def explain(run: Path, text: str, *, json_: Json = False) -> None:
         print(json.dumps(fields, ensure_ascii=False))
         return
     for token, number in zip(found.tokens, found.ids, strict=True):
-        print(f"{number}\t{token}")
+        shown = token if token.isprintable() else json.dumps(token, ensure_ascii=False)[1:-1]
+        print(f"{number}\t{shown}")
     if found.unknown:
         print(f"unknown: {' '.join(found.unknown)}", file=sys.stderr)

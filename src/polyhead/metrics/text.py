@@ -37,7 +37,7 @@ def corpus_scores(
         entry: dict[str, Any] = {"score": score.score}
         if bootstrap > 1:
             mean, margin = score._mean, score._ci
-            entry |= {"low": mean - margin, "high": mean + margin}
+            entry |= {"low": max(0.0, mean - margin), "high": mean + margin}
         result[name] = entry | {"signature": str(metric.get_signature())}
     return result
 

@@ -61,7 +61,10 @@ class Run:
         if not (path / "recipe.yaml").is_file():
             raise RunError(f"{path}/recipe.yaml is missing: the run folder is damaged")
         imported = "imported_from" in info
-        recipe = load_recipe(path / "recipe.yaml", imported=imported)
+        try:
+            recipe = load_recipe(path / "recipe.yaml", imported=imported)
+        except UsageError as error:
+            raise RunError(f"the run folder is damaged: {error}") from None
         kind = recipe.model.kind  # type: ignore[attr-defined]
         if (info["task"], info["model"]) != (recipe.task, kind):
             raise RunError(
