@@ -28,9 +28,9 @@ SCORING_BATCH = 100
 def add_options(parser: argparse.ArgumentParser) -> None:
     """What an expert turns: precision, batch, rate, warm-up, seed, threads."""
     parser.add_argument("--precision", choices=("auto", "bf16", "fp32"), default="auto")
-    parser.add_argument("--batch-tokens", type=int, default=4096)
-    parser.add_argument("--lr", type=float, default=5e-3, help="peak")
-    parser.add_argument("--warmup", type=int, default=2000, help="steps")
+    parser.add_argument("--batch-tokens", type=int, default=2048)
+    parser.add_argument("--lr", type=float, default=2e-3, help="peak")
+    parser.add_argument("--warmup", type=int, default=600, help="steps")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
 
