@@ -246,18 +246,19 @@ def test_ctranslate2_writes_what_torch_writes(run: Path, tmp_path: Path) -> None
     assert "16 lines of the test data" in made.lines[1]
     assert float(made.lines[1].split(": ")[1].split(",")[0]) < 1e-4
     (tmp_path / "prompts").write_text("the cat\nand the d\nthe\n", encoding="utf-8")
-    options = ("--prompts", tmp_path / "prompts", "--greedy", "--max-tokens", 12, "--json")
-    ours = inside("generate", copy, *options).json()
-    outcome = inside("generate", copy, *options, "--engine", "ctranslate2")
-    assert outcome.code == 0, outcome.err
-    assert "exported to CTranslate2, float32" in outcome.err
-    for one, other in zip(ours, outcome.json(), strict=True):
-        assert other == {**one, "log_probability": other["log_probability"]}
-        assert other["log_probability"] == pytest.approx(one["log_probability"], abs=1e-3)
+    options = ("--prompts", tmp_path / "prompts", "--max-tokens", 12, "--json")
+    for more in (("--greedy",), ("--greedy", "--stop", "a"), ("--beam", 3)):
+        ours = inside("generate", copy, *options, *more).json()
+        outcome = inside("generate", copy, *options, *more, "--engine", "ctranslate2")
+        assert outcome.code == 0, outcome.err
+        assert ("exported to CTranslate2, float32" in outcome.err) == (more == ("--greedy",))
+        for one, other in zip(ours, outcome.json(), strict=True):
+            assert other == {**one, "log_probability": other["log_probability"]}
+            assert other["log_probability"] == pytest.approx(one["log_probability"], abs=1e-3)
     drawn = ("--prompt", "the", "-n", 3, "--max-tokens", 8, "--seed", 4, "--engine", "ctranslate2")
     first, second = (inside("generate", copy, *drawn, "--precision", "int8") for _ in range(2))
     assert (first.code, first.out) == (0, second.out)
     long = inside("generate", copy, "--max-tokens", 90, "--engine", "ctranslate2")
     check_told(long, 2, "does not go past the context of 24 tokens")
-    told = inside("generate", copy, "--stop", "a", "--max-tokens", 4, "--engine", "ctranslate2")
-    check_told(told, 2, "has no --stop")
+    told = inside("generate", copy, "--min-p", 0.1, "--max-tokens", 4, "--engine", "ctranslate2")
+    check_told(told, 2, "has no --min-p")

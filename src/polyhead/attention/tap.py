@@ -53,4 +53,4 @@ def hear(name: str, weights: Tensor) -> None:
     """Give the weights [B,H,Q,K] of one call to whoever listens."""
     listener = _listener.get()
     if listener is not None:
-        listener.heard[name].append(weights.detach())
+        listener.heard[name].append(weights.detach().cpu())

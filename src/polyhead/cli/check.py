@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from polyhead.cli.train import Json
 
 if TYPE_CHECKING:
-    from polyhead.training.check import Findings
+    from polyhead.training.findings import Findings
 
 EXAMPLES = 3  # of each kind
 BAR = 40  # characters
@@ -44,13 +44,16 @@ def check_data(recipe: str, *overrides: str, json_: Json = False) -> None:
 def _describe(findings: Findings) -> Iterator[str]:
     for split, count in findings.splits.items():
         kept = f"; training keeps {findings.kept:,}" if split == "train" else ""
-        yield f"{split}: {count:,} pairs{kept}"
+        yield f"{split}: {count:,} {findings.unit}{kept}"
     if findings.vocabulary:
         sizes = ", ".join(f"{side} {size:,}" for side, size in findings.vocabulary.items())
         yield f"vocabulary: {sizes} tokens"
     for split, rates in findings.unknown_rate.items():
         shares = ", ".join(f"{side} {rate:.2%}" for side, rate in rates.items())
         yield f"unknown tokens in {split}: {shares}"
+    for split, labels in findings.labels.items():
+        counts = ", ".join(f"{label} {count:,}" for label, count in labels.items())
+        yield f"labels of {split}: {counts}"
     for split, sides in findings.lengths.items():
         yield from _bars(split, sides)
     yield from _problems(findings)

@@ -1,4 +1,4 @@
-"""What may be wrong with sentence pairs; every finding with its file and line."""
+"""What may be wrong with texts and pairs; every finding with its file and line."""
 
 from __future__ import annotations
 
@@ -19,18 +19,19 @@ FAULTS = {
     "line_count": "files of differing line counts",
     "invalid_utf8": "invalid UTF-8",
     "bad_row": "a row that cannot be read",
-    "nothing_left": "no pair is left",
+    "nothing_left": "nothing is left",
     "tokenizer": "no tokenizer can be trained",
     "wrong_language": "most lines in another script",
-    "overlap": "a pair that stands in two splits",
+    "overlap": "what stands in two splits",
 }
 """Kinds with which training would not start, or its scores would be wrong: exit code 1."""
 
 WARNINGS = {
-    "empty": "empty on one side",
+    "empty": "empty, or on one side",
+    "contradiction": "a text with two labels",
     "too_long": "too long",
     "identical": "source and target the same",
-    "duplicate": "a pair that stands twice",
+    "duplicate": "what stands twice",
     "length_ratio": "lengths that do not match",
     "wrong_script": "another script than the language's",
     "overlap_source": "a source that stands in two splits",
@@ -98,7 +99,7 @@ def check_sides(pairs: Pairs, languages: tuple[str, str], tick: Tick) -> Iterato
                     f"{main_script(text)}: {shown(text)}"
                 )
                 yield at(pairs, i, side, "wrong_script", message)
-        if sides[0].strip() and _normal(sides[0]) == _normal(sides[1]):
+        if sides[0].strip() and normal(sides[0]) == normal(sides[1]):
             message = f"source and target are the same: {shown(sides[0])}"
             yield at(pairs, i, 1, "identical", message)
     for side, count in enumerate(wrong):
@@ -157,7 +158,7 @@ def check_duplicates(parts: Iterable[Pairs], tick: Tick) -> tuple[Seen, list[Pro
     seen, problems = Seen({}, {}, {}), []
     for pairs in parts:
         for i, *sides in _each(pairs, tick):
-            source, target = map(_normal, sides)
+            source, target = map(normal, sides)
             here = (pairs, i)
             first = seen.pairs.setdefault((source, target), here)
             seen.sources.setdefault(source, here)
@@ -227,6 +228,6 @@ def _place(place: tuple[Pairs, int]) -> str:
     return pairs.place(index)
 
 
-def _normal(text: str) -> str:
-    """As it is compared: in NFC, with single spaces."""
+def normal(text: str) -> str:
+    """A text as it is compared: in NFC, with single spaces."""
     return " ".join(normalize("NFC", text).split())

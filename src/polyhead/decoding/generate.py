@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from polyhead.data.batching import device_of
 from polyhead.data.tokenizers import Tokenizer
 from polyhead.decoding.constraints import no_repeat
 from polyhead.decoding.sampling import Sampler
@@ -176,7 +177,9 @@ class _Writing:
         if self.settings.no_repeat_ngram:
             restrict = no_repeat(self.settings.no_repeat_ngram)
             for place, row in enumerate(self.rows):
-                restrict(wanted[place : place + 1], torch.tensor([row.tokens]))
+                restrict(
+                    wanted[place : place + 1], torch.tensor([row.tokens], device=wanted.device)
+                )
         return wanted
 
     def _take(self, row: _Row, token: int, length: int) -> str | None:
@@ -184,11 +187,8 @@ class _Writing:
         if token == self.tokenizer.end_id:
             return "stop"
         row.tokens.append(token)
-        if self.settings.stop:
-            longest = max(map(len, self.settings.stop))
-            text = self.tokenizer.text(row.written[-(4 * longest + 8) :])
-            if any(stop in text for stop in self.settings.stop):
-                return "stop"
+        if holds_stop(row.written, self.settings.stop, self.tokenizer):
+            return "stop"
         return "length" if length == self.settings.max_tokens else None
 
     def _forget(self) -> bool:
@@ -207,7 +207,7 @@ def prefill(model: Any, rows: Sequence[Sequence[int]]) -> tuple[Tensor, Any]:
     width = max(map(len, rows))
     padding = [width - len(row) for row in rows]
     tokens = torch.tensor([[0] * n + list(row) for n, row in zip(padding, rows, strict=True)])
-    device = next(model.parameters()).device
+    device = device_of(model)
     positions = None
     if any(padding):
         places = torch.arange(width) - torch.tensor(padding)[:, None]
@@ -237,7 +237,8 @@ def _beams(
             return state.logits, state.state
         return model.step(tokens, state)
 
-    limits = torch.tensor([min(settings.max_tokens, limit + 1 - len(p)) for p in prompts])
+    longest = [min(settings.max_tokens, limit + 1 - len(prompt)) for prompt in prompts]
+    limits = torch.tensor(longest, device=device_of(model))
     hypotheses = beam_search(
         step,
         _Read(*prefill(model, prompts)),  # type: ignore[arg-type]
@@ -251,6 +252,14 @@ def _beams(
         reason = "stop" if best.ended else "length"
         found.append([Continuation(best.tokens, best.log_probability, reason)])
     return found
+
+
+def holds_stop(tokens: Sequence[int], stops: Sequence[str], tokenizer: Tokenizer) -> bool:
+    """Whether the end of what is written has a stop text in it."""
+    if not stops:
+        return False
+    text = tokenizer.text(list(tokens[-(4 * max(map(len, stops)) + 8) :]))
+    return any(stop in text for stop in stops)
 
 
 def before_stop(text: str, stops: Sequence[str]) -> str:

@@ -174,7 +174,7 @@ def _decode(
             restrict=restrict,
         )
     if options.copies > 1:
-        rows = torch.arange(len(indices)).repeat_interleave(options.copies)
+        rows = torch.arange(len(indices), device=device).repeat_interleave(options.copies)
         state, limits = state.select(rows, rows), limits[rows]
     flat = one_by_one(
         step,  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""CTranslate2 as the engine of `generate`: same prompts, tokens and scores; no beam, no stream."""
+"""CTranslate2 as the engine of `generate`: same prompts, tokens and scores, but no stream."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from polyhead.decoding.generate import Continuation, Settings
+from polyhead.decoding.generate import Continuation, Settings, holds_stop
 from polyhead.errors import UsageError
 from polyhead.export.ctranslate2_engine import Say, kept
 from polyhead.export.ctranslate2_export import Quantization, open_generator
@@ -21,7 +21,7 @@ class CTranslate2Writer:
 
     def __init__(self, run: Run, task: LanguageModeling, quantization: Quantization, say: Say):
         library()
-        self.words, self.end = words_of(task.tokenizer), task.tokenizer.end_id
+        self.tokenizer, self.words = task.tokenizer, words_of(task.tokenizer)
         self.never = [[self.words[i]] for i in task.tokenizer.never]
         self.ids = {word: i for i, word in enumerate(self.words)}
         self.quantization = quantization
@@ -33,10 +33,15 @@ class CTranslate2Writer:
     ) -> list[list[Continuation]]:
         """As `decoding.generate.generate_ids`, without what CTranslate2 has not.
 
-        Raises UsageError for a beam, a stop text or min-p, and for what goes past the context.
+        Raises UsageError for min-p, and for what goes past the context.
         """
         _check(prompts, settings, context)
-        options: dict[str, Any] = {"sampling_topk": 1}
+        # Hypotheses are ranked by their whole log-probability, as ours are.
+        options: dict[str, Any] = {
+            "sampling_topk": 1,
+            "beam_size": settings.beam,
+            "length_penalty": 0.0,
+        }
         copies = 1
         if (sampler := settings.sampler) is not None:
             copies = settings.copies
@@ -59,22 +64,30 @@ class CTranslate2Writer:
             include_prompt_in_result=False,
             **options,
         )
-        written = [[self.ids[word] for word in one.sequences[0]] for one in found]
-        made = [
-            Continuation(tokens, total, "length" if len(tokens) == settings.max_tokens else "stop")
-            for tokens, total in zip(written, self._totals(rows, written, settings), strict=True)
+        ids = ([self.ids[word] for word in one.sequences[0]] for one in found)
+        made = [self._ended(written, settings) for written in ids]
+        totals = self._totals(rows, made)
+        written = [
+            Continuation(tokens, total, "length" if reason == "length" else "stop")
+            for (tokens, reason), total in zip(made, totals, strict=True)
         ]
-        return [made[first : first + copies] for first in range(0, len(made), copies)]
+        return [written[first : first + copies] for first in range(0, len(written), copies)]
+
+    def _ended(self, written: list[int], settings: Settings) -> tuple[list[int], str]:
+        """What was written up to a stop text, and what ended it: text, length, or the end token."""
+        for length in range(1, len(written) + 1 if settings.stop else 0):
+            if holds_stop(written[:length], settings.stop, self.tokenizer):
+                return written[:length], "text"
+        return written, "length" if len(written) == settings.max_tokens else "end"
 
     def _totals(
-        self, rows: Sequence[list[str]], written: Sequence[list[int]], settings: Settings
+        self, rows: Sequence[list[str]], made: Sequence[tuple[list[int], str]]
     ) -> list[float]:
-        """log p of what was written, its end included, by forced decoding."""
-        end = self.words[self.end]
+        """log p of what was written, the end token included, by forced decoding."""
+        end = [self.words[self.tokenizer.end_id]]
         whole = [
-            [*row, *(self.words[i] for i in tokens)]
-            + ([end] if len(tokens) < settings.max_tokens else [])
-            for row, tokens in zip(rows, written, strict=True)
+            [*row, *(self.words[i] for i in tokens), *(end if reason == "end" else [])]
+            for row, (tokens, reason) in zip(rows, made, strict=True)
         ]
         scored = self.generator.score_batch(whole, max_input_length=0)
         return [
@@ -84,14 +97,8 @@ class CTranslate2Writer:
 
 
 def _check(prompts: Sequence[Sequence[int]], settings: Settings, context: int) -> None:
-    sampler = settings.sampler
-    lacking = {
-        "--beam": settings.beam > 1,
-        "--stop": bool(settings.stop),
-        "--min-p": sampler is not None and sampler.min_p is not None,
-    }
-    if named := [name for name, given in lacking.items() if given]:
-        raise UsageError(f"the engine ctranslate2 has no {', '.join(named)}; leave the engine out")
+    if settings.sampler is not None and settings.sampler.min_p is not None:
+        raise UsageError("the engine ctranslate2 has no --min-p; leave the engine out")
     longest = max(map(len, prompts))
     if longest + settings.max_tokens > context + 1:
         raise UsageError(

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from polyhead.attention.tap import listen
-from polyhead.data.batching import by_length
+from polyhead.data.batching import by_length, device_of, on_device
 from polyhead.data.examples import PairExamples
 from polyhead.errors import UsageError
 from polyhead.inspection.translation import one_map
@@ -37,7 +37,7 @@ def alignments(
     found: list[Links] = [[] for _ in range(len(examples))]
     lengths = np.maximum(examples.sources.lengths, examples.targets.lengths)
     for indices in by_length(lengths, 4096):
-        batch = examples.batch(indices)
+        batch = on_device(examples.batch(indices), device_of(model))
         with listen("decoder.*.cross") as heard:
             model(batch.source, batch.source_positions, batch.inputs, batch.positions)
         if not heard:

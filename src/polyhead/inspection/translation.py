@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from polyhead.attention.tap import listen
+from polyhead.data.batching import device_of, on_device
 from polyhead.data.examples import PairExamples, Ragged
 from polyhead.data.tokenizers import END_ID, Tokenizer
 from polyhead.errors import UsageError
@@ -33,7 +34,7 @@ def translation_attention(
         source.pad_id,
         target.pad_id,
     )
-    batch = examples.batch(np.array([0]))
+    batch = on_device(examples.batch(np.array([0])), device_of(model))
     with listen() as heard:
         model(batch.source, batch.source_positions, batch.inputs, batch.positions)
     kinds = {

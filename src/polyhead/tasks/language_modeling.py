@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from polyhead.config import AtLeastOne, DataSection, Recipe
 from polyhead.data import tokenizers
-from polyhead.data.batching import Plan
+from polyhead.data.batching import Plan, device_of, on_device
 from polyhead.data.documents import Documents, TextSources, read_documents
 from polyhead.data.stream import BlockBatch, Stream
 from polyhead.data.tokenizers import Tokenizer
@@ -185,11 +185,12 @@ class LanguageModeling:
     @torch.inference_mode()
     def log_likelihood(self, model: nn.Module, corpus: Stream, stride: int | None = None) -> float:
         """log p of the whole stream after its first token, by overlapping windows."""
-        total = 0.0
+        total, device = 0.0, device_of(model)
         for offsets, counted in windows_of(corpus, stride or self.stride):
-            batch = corpus.windows(offsets, corpus.length)
+            batch = on_device(corpus.windows(offsets, corpus.length), device)
             hidden = model(batch.inputs, batch.positions, batch.documents)
             new = torch.arange(corpus.length) >= corpus.length - torch.from_numpy(counted)[:, None]
+            new = new.to(device)
             values = token_log_probabilities(
                 hidden[new],
                 model.head.weight,  # type: ignore[union-attr, arg-type]

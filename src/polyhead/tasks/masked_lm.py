@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from polyhead.config import AtLeastOne, DataSection, Recipe
 from polyhead.data import tokenizers
-from polyhead.data.batching import Plan
+from polyhead.data.batching import Plan, device_of, on_device
 from polyhead.data.documents import Documents, TextSources, read_documents, sentences_of
 from polyhead.data.masking import MaskedBatch, MaskedBlocks, Masking
 from polyhead.data.sentence_pairs import SentencePairs
@@ -208,7 +208,8 @@ class MaskedLanguageModeling:
         """
         total, hits, count, told = 0.0, 0, 0, 0
         for first in range(0, len(corpus), EVALUATED_TOGETHER):
-            batch = corpus.batch(np.arange(first, min(first + EVALUATED_TOGETHER, len(corpus))))
+            rows = np.arange(first, min(first + EVALUATED_TOGETHER, len(corpus)))
+            batch = on_device(corpus.batch(rows), device_of(model))
             masked = batch.chosen & (batch.inputs == corpus.masking.mask)
             labels = batch.labels[masked[batch.chosen]]
             hidden = model(batch.inputs, batch.positions, batch.texts)
@@ -244,7 +245,8 @@ class MaskedLanguageModeling:
         self, model: nn.Module, rows: Sequence[int], top: int
     ) -> list[list[tuple[int, float]]]:
         """The likeliest tokens, with their probabilities, of each mask in a row of ids."""
-        inputs = torch.tensor([[self.tokenizer.begin_id, *rows, self.tokenizer.end_id]])
+        row = [self.tokenizer.begin_id, *rows, self.tokenizer.end_id]
+        inputs = torch.tensor([row], device=device_of(model))
         logits = model.head(model(inputs)[inputs == self.tokenizer.mask_id]).float()  # type: ignore[operator]
         logits[:, self.tokenizer.never] = float("-inf")
         values, ids = torch.softmax(logits, dim=-1).topk(min(top, logits.shape[-1]), dim=-1)

@@ -336,8 +336,11 @@ def _of_rank(kind: str, rank: int) -> str:
 
 
 def average(weights: list[dict[str, Tensor]]) -> dict[str, Tensor]:
-    """The mean of several models' weights (Vaswani et al. 2017, section 6.1)."""
-    return {name: torch.stack([w[name] for w in weights]).mean(dim=0) for name in weights[0]}
+    """The mean of several models' weights (Vaswani et al. 2017, 6.1), where the first are."""
+    return {
+        name: torch.stack([w[name].to(own.device) for w in weights]).mean(dim=0)
+        for name, own in weights[0].items()
+    }
 
 
 class _Stopwatch:

@@ -109,6 +109,7 @@ def try_batch(trainer: Trainer, rows: Rows) -> int:
     memory.trim()
     on_gpu = trainer.choices.device == "cuda"
     if on_gpu:
+        random_there = torch.cuda.get_rng_state()
         torch.cuda.reset_peak_memory_stats()
     before, highest = _used(on_gpu), _peak(on_gpu)
     try:
@@ -118,6 +119,8 @@ def try_batch(trainer: Trainer, rows: Rows) -> int:
     finally:
         trainer.optimiser.zero()
         torch.set_rng_state(random)
+        if on_gpu:
+            torch.cuda.set_rng_state(random_there)
         for buffer, value in zip(trainer.model.buffers(), learned, strict=True):
             buffer.copy_(value)
         gc.collect()

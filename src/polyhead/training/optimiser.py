@@ -110,7 +110,7 @@ class Optimiser:
             if self.mixed:
                 parameter.copy_(master)
             entries = {
-                key.rpartition(":")[2]: sharded_as(value, master).clone()
+                key.rpartition(":")[2]: sharded_as(value, master).to(master.device).clone()
                 for key, value in state.items()
                 if key.rpartition(":")[0] == name
             }

@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from torch import nn
 
+from polyhead.data.batching import device_of
 from polyhead.data.framing import Examples
 from polyhead.data.labelled import Labelled
 from polyhead.data.tokenizers import Explanation
@@ -105,10 +105,10 @@ class LabelledModel:
         check_one_text(text, target)
         examples = self._examples([self.task.objective.input(text)], lambda _: None)
         ids, kinds = examples.examples[0].rows[0]
-        texts = () if self.task.is_gpt else (torch.tensor([kinds]),)
-        positions = torch.from_numpy(np.arange(len(ids))[None])
+        row = torch.tensor([ids, list(range(len(ids))), kinds], device=device_of(self.model))
+        read = row.split(1)[: 2 if self.task.is_gpt else 3]
         return text_attention(
-            lambda: self.model(torch.tensor([ids]), positions, *texts),
+            lambda: self.model(*read),
             self.task.tokenizer.labels(ids),
             title=self.run.recipe.name,
         )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from polyhead.data.batching import device_of
 from polyhead.data.tokenizers import Explanation
 from polyhead.decoding.generate import Hear, Settings, before_stop, generate_ids
 from polyhead.decoding.sampling import Sampler
@@ -246,7 +247,7 @@ class LanguageModel:
         check_one_text(text, target)
         (ids,) = self._rows([text])
         return text_attention(
-            lambda: self.model(torch.tensor([ids])),
+            lambda: self.model(torch.tensor([ids], device=device_of(self.model))),
             self.task.tokenizer.labels(ids),
             title=self.run.recipe.name,
         )

@@ -7,6 +7,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
 from torch import nn
 
 from polyhead import machine, registry
@@ -50,13 +51,14 @@ def load(
     runs = [_with_batch(Run.open(path), batch_tokens) for path in run_folders(run)]
     if engine == "ctranslate2":
         return _with_ctranslate2(runs, precision, say)
-    machine.apply(machine.choose("fp32"))
+    choices = machine.choose("fp32")
+    machine.apply(choices)
     tasks = [
         registry.find("tasks", one.recipe.task).Task.load(one.recipe, one.path) for one in runs
     ]
     models = []
     for one, task in zip(runs, tasks, strict=True):
-        models.append(_in_precision(one.load_model(task.sizes()), precision))
+        models.append(_in_precision(one.load_model(task.sizes()), precision, choices.device))
     if len(runs) > 1:
         return _together(runs, tasks, models, precision)
     name = runs[0].recipe.task
@@ -109,7 +111,10 @@ def _with_batch(run: Run, batch_tokens: int | None) -> Run:
     return Run(run.path, run.recipe.model_copy(update={"decoding": decoding}))
 
 
-def _in_precision(model: nn.Module, precision: Precision) -> nn.Module:
+def _in_precision(model: nn.Module, precision: Precision, device: str) -> nn.Module:
+    """On a GPU, where there is one; int8 is packed for the CPU, and stays there."""
+    if device != "cpu" and precision != "int8":
+        return model.to(device, torch.bfloat16 if precision == "bf16" else torch.float32)
     if precision != "fp32":
         from polyhead.layers.packed import pack
 

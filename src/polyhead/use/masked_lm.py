@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from polyhead.attention.masks import positions_of
-from polyhead.data.batching import by_length
+from polyhead.data.batching import by_length, device_of
 from polyhead.data.examples import Ragged
 from polyhead.data.tokenizers import MASKS, Explanation
 from polyhead.errors import RunError, UsageError
@@ -104,11 +104,12 @@ class MaskedLanguageModel:
             return result
         ragged = Ragged(rows)
         for indices in by_length(ragged.lengths, 4096):
-            tokens, lengths = ragged.padded(indices.tolist(), tokenizer.pad_id)
+            both = ragged.padded(indices.tolist(), tokenizer.pad_id)
+            tokens, lengths = (t.to(device_of(self.model)) for t in both)
             positions = positions_of(lengths, tokens.shape[1])
             hidden = self.model(tokens, positions).float()
             real = (positions >= 0)[:, :, None]
-            result[indices] = ((hidden * real).sum(dim=1) / lengths[:, None]).numpy()
+            result[indices] = ((hidden * real).sum(dim=1) / lengths[:, None]).cpu().numpy()
         return result
 
     def evaluate(
@@ -150,7 +151,7 @@ class MaskedLanguageModel:
         row = self._row(text)
         ids = [self.task.tokenizer.begin_id, *row, self.task.tokenizer.end_id]
         return text_attention(
-            lambda: self.model(torch.tensor([ids])),
+            lambda: self.model(torch.tensor([ids], device=device_of(self.model))),
             self.task.tokenizer.labels(ids),
             title=self.run.recipe.name,
         )

@@ -358,7 +358,7 @@ class Translator:
         if "positions" not in type(config).model_fields or config.positions == "none":  # type: ignore[attr-defined]
             raise UsageError("this model has no positional encodings to draw")
         positions = self.model.positions
-        table = positions.table[:count].detach().float().numpy()  # type: ignore[union-attr, index]
+        table = positions.table[:count].detach().float().cpu().numpy()  # type: ignore[union-attr, index]
         title = f"{self.run.recipe.name}: {positions.kind} positions"  # type: ignore[union-attr]
         return save_positions_picture(table, path, title=title)
 

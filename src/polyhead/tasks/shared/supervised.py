@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from polyhead import registry
 from polyhead.config import DataSection, Recipe
 from polyhead.data import tokenizers
-from polyhead.data.batching import Plan, by_length
+from polyhead.data.batching import Plan, by_length, device_of, on_device
 from polyhead.data.framing import DELIMITER, EXTRACT, Examples, Framer, LabelledBatch
 from polyhead.data.labelled import Labelled
 from polyhead.data.tokenizers import BEGINS, MASKS, Tokenizer
@@ -90,7 +90,7 @@ class Supervised:
     @classmethod
     def read_training(cls, recipe: Recipe, say: Say) -> list[Labelled]:
         """The labelled training texts; raises RecipeError for a model that does not fit."""
-        _check(recipe)
+        check_model(recipe)
         objective = registry.find("tasks", recipe.task).OBJECTIVE
         found = [one for source in recipe.data.train for one in objective.read(source)]  # type: ignore[attr-defined]
         say(f"read {len(found):,} training examples")
@@ -225,11 +225,11 @@ class Supervised:
         found: dict[int, Answers] = {}
         rows = len(corpus.examples[0].rows)
         for indices in by_length(corpus.lengths * rows, JUDGED_TOGETHER):
-            batch = corpus.batch(indices)
+            batch = on_device(corpus.batch(indices), device_of(model))
             _, answers = self._answers(model, batch)
             total += float(self.objective.loss(answers.float(), batch, self.known, 0.0)[1])
             asked += batch.tokens
-            values = answers.float().numpy()
+            values = answers.float().cpu().numpy()
             for place, index in enumerate(indices.tolist()):
                 own = values[place * rows : (place + 1) * rows]
                 found[index] = own[0] if own.ndim == 3 else own
@@ -280,7 +280,8 @@ def _right(corpus: Examples) -> list[Any]:
     return [one.right for one in corpus.examples if one.first]
 
 
-def _check(recipe: Recipe) -> None:
+def check_model(recipe: Recipe) -> None:
+    """Raise RecipeError for a model that does not answer questions about texts."""
     kind = recipe.model.kind  # type: ignore[attr-defined]
     problems = []
     if kind not in ("gpt", "bert"):

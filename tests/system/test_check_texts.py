@@ -1,0 +1,128 @@
+"""check-data of documents and of labelled texts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from polyhead_system import check_told, inside
+from test_labelled import write_task
+
+pytestmark = pytest.mark.xdist_group("labelled")
+
+
+def checked(recipe: Path, code: int, *overrides: str) -> dict[str, Any]:
+    outcome = inside("check-data", recipe, *overrides, "--json")
+    assert outcome.code == code, outcome
+    report: dict[str, Any] = outcome.json()
+    assert all(set(p) == {"kind", "file", "line", "message"} for p in report["problems"])
+    return report
+
+
+def found(report: dict[str, Any]) -> list[tuple[str, str, int | None]]:
+    return [(p["kind"], Path(p["file"]).name, p["line"]) for p in report["problems"]]
+
+
+def write_table(path: Path, *rows: str) -> None:
+    path.write_text("\n".join(["text\tlabel", *rows]) + "\n", encoding="utf-8")
+
+
+def classification(folder: Path) -> Path:
+    recipe = write_task(folder, "classification")
+    write_table(folder / "train.tsv", *(f"a {i} b c\t{'xy'[i % 2]}" for i in range(40)))
+    write_table(folder / "valid.tsv", "b 1\tx", "b 2\ty")
+    write_table(folder / "test.tsv", "c 1\tx", "c 2\ty")
+    return recipe
+
+
+def test_clean_labelled_texts_have_no_problem(tmp_path: Path) -> None:
+    recipe = classification(tmp_path)
+    report = checked(recipe, 0)
+    assert (report["pairs"], report["kept"], report["problems"]) == (40, 40, [])
+    assert report["labels"]["train"] == {"x": 20, "y": 20}
+    assert sum(bar["count"] for bar in report["lengths"]["train"]["text"]["histogram"]) == 40
+    told = inside("check-data", recipe)
+    assert told.lines[0] == "train: 40 examples; training keeps 40"
+    assert "labels of train: x 20, y 20" in told.lines
+    assert told.lines[-1] == "no problem found"
+
+
+def test_labelled_texts_that_are_wrong_are_told(tmp_path: Path) -> None:
+    recipe = classification(tmp_path)
+    rows = [f"a {i} c\t{'xy'[i % 2]}" for i in range(20)]
+    write_table(tmp_path / "train.tsv", *rows, "a  3 c\ty", "a 4 c\ty", "a " + "b " * 40 + "\tx")
+    write_table(tmp_path / "valid.tsv", "b 1\tz", "a 7 c\ty")
+    write_table(tmp_path / "test.tsv", "c 1\tx", "c 2\t")
+    report = checked(recipe, 1)
+    assert sorted(found(report)) == [
+        ("bad_row", "test.tsv", 3),
+        ("bad_row", "valid.tsv", 2),
+        ("contradiction", "train.tsv", 23),
+        ("duplicate", "train.tsv", 22),
+        ("overlap", "valid.tsv", 3),
+        ("too_long", "train.tsv", 24),
+    ]
+    assert report["overlap"]["train/valid"] == {"texts": 1}
+    told = {p["kind"]: p["message"] for p in report["problems"]}
+    assert "the label 'z' is not known; there are x, y" in {
+        p["message"] for p in report["problems"]
+    }
+    assert "labelled 'x', not 'y', in" in told["contradiction"]
+
+
+@pytest.mark.parametrize("task", ["regression", "multiple_choice", "tagging", "question_answering"])
+def test_every_labelled_task_is_checked(tmp_path: Path, task: str) -> None:
+    report = checked(write_task(tmp_path, task), 1)  # the fixtures repeat themselves
+    assert {kind for kind, _, _ in found(report)} == {"duplicate", "overlap"}
+    assert report["pairs"] == 90
+
+
+def language(folder: Path, task: str = "language_modeling") -> Path:
+    for name, count in (("train", 40), ("valid", 4)):
+        lines = [f"{name} line {i} goes on valid" for i in range(count)]
+        (folder / f"{name}.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    kind = "gpt" if task == "language_modeling" else "bert"
+    size = {"d_model": 16, "num_layers": 1, "num_heads": 2, "d_ff": 32, "max_length": 16}
+    recipe = {
+        "name": "it", "task": task, "model": {"kind": kind, **size},
+        "data": {n: {"file": f"{n}.txt", "documents": "line"} for n in ("train", "valid")}
+        | {"context": 16},
+        "tokenizer": {"kind": "char"}, "training": {"max_steps": 1},
+    }  # fmt: skip
+    path = folder / "it.yaml"
+    path.write_text(yaml.safe_dump(recipe), encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("task", ["language_modeling", "masked_lm"])
+def test_documents_are_checked(tmp_path: Path, task: str) -> None:
+    recipe = language(tmp_path, task)
+    report = checked(recipe, 0)
+    assert (report["pairs"], report["problems"]) == (40, [])
+    assert report["unknown_rate"]["valid"]["text"] == 0.0
+    lines = ["", "train line 3 goes on valid", "발 발", "train line 5 goes on valid"]
+    (tmp_path / "valid.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    report = checked(recipe, 1)
+    assert sorted(found(report), key=str) == [
+        ("empty", "valid.txt", None),
+        ("overlap", "valid.txt", 2),
+        ("overlap", "valid.txt", 4),
+        ("unknown", "valid.txt", 3),
+    ]
+
+
+def test_documents_that_cannot_be_read_are_told(tmp_path: Path) -> None:
+    recipe = language(tmp_path)
+    (tmp_path / "valid.txt").write_bytes(b"fine\n\xff\n")
+    assert found(checked(recipe, 1)) == [("invalid_utf8", "valid.txt", 2)]
+    (tmp_path / "valid.txt").write_bytes(b"\n")
+    assert found(checked(recipe, 1)) == [("unreadable", "valid.txt", None)]
+    (tmp_path / "train.txt").unlink()
+    assert ("unreadable", "train.txt", None) in found(checked(recipe, 1))
+
+
+def test_a_model_that_cannot_answer_is_told(tmp_path: Path) -> None:
+    outcome = inside("check-data", classification(tmp_path), "model.kind=transformer")
+    check_told(outcome, 2, "the task classification needs gpt or bert")
