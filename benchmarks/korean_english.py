@@ -6,7 +6,8 @@
 The four koen corpora together. One vocabulary, trained by Polyhead: the peers get its token ids, so
 that size and text are the same for all. Every system trains for the same time on the same threads,
 chooses its weights on valid, and translates with beam 5. BLEU and chrF of the whole split, of each
-corpus, and what Polyhead is ahead by, with the 95% interval of a paired bootstrap.
+corpus, and what Polyhead is ahead by, with the 95% interval of a paired bootstrap. Every system's
+result is kept in --out: an interrupted benchmark goes on with the next one.
 """
 
 from __future__ import annotations
@@ -14,8 +15,10 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import tempfile
+import shutil
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -43,7 +46,17 @@ PEERS = [
 ]
 
 
-def train_ours(minutes: float, run: Path, threads: int, split: str) -> tuple[Translator, Result]:
+def kept(path: Path, measure: Callable[[], Result]) -> Result:
+    """A result as it was written, or measured now and written; what failed is measured again."""
+    if path.is_file():
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    result = measure()
+    if "failed" not in result:
+        common.write_json(path, result)
+    return result
+
+
+def train_ours(minutes: float, run: Path, threads: int, split: str) -> Result:
     """Polyhead's run, and its translations of the split."""
     started = time.perf_counter()
     changes = [f"training.max_minutes={minutes:g}", f"training.threads={threads}"]
@@ -55,7 +68,7 @@ def train_ours(minutes: float, run: Path, threads: int, split: str) -> tuple[Tra
     info = translator.run.info
     progress = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     speeds = [line["tokens_per_second"] for line in progress if line["kind"] == "train"]
-    return translator, {
+    return {
         "texts": translator.translate(sources, beam=5),
         "parameters": sum(p.numel() for p in translator.model.parameters()),
         "precision": info["choices"]["precision"],
@@ -129,6 +142,38 @@ def by_corpus(translator: Translator, split: str) -> dict[str, slice]:
     return found
 
 
+def measured(args: argparse.Namespace, console: Console) -> tuple[Translator, dict[str, Result]]:
+    """Polyhead's translator, and the result of every system."""
+    out = args.out / f"{args.split}-{args.minutes:g}-minutes"
+    run = out / "run"
+
+    def ours() -> Result:
+        console.print(f"Polyhead: {args.minutes:g} minutes")
+        shutil.rmtree(run, ignore_errors=True)  # of an attempt that was interrupted
+        return train_ours(args.minutes, run, args.threads, args.split)
+
+    results = {"polyhead": kept(out / "polyhead.json", ours)}
+    translator = api.load(run)
+    assert isinstance(translator, Translator)
+    count = len(texts_in(translator, args.split)[1])
+    write_ids(translator, out)
+    options = ["--data", str(out), "--minutes", str(args.minutes), "--split", args.split]
+    options += ["--threads", str(args.threads)]
+
+    def theirs(peer: System) -> Result:
+        console.print(f"{peer.name}: {args.minutes:g} minutes")
+        result = common.run_system(peer, Interpreters.from_options(args.python), options)
+        texts = texts_of(translator, result.pop("outputs", []))
+        if len(texts) != count:
+            return {"failed": f"{len(texts)} translations of {count} sentences"} | result
+        return result | {"texts": texts}
+
+    for peer in PEERS:
+        if peer.name in args.peers:
+            results[peer.name] = kept(out / f"{peer.name}.json", partial(theirs, peer))
+    return translator, results
+
+
 def main() -> None:
     """Train all, score, print the table, write the JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
@@ -137,6 +182,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--peers", nargs="*", default=[p.name for p in PEERS], metavar="NAME")
     parser.add_argument("--python", nargs="*", default=[], metavar="PEER=PATH")
+    parser.add_argument("--out", type=Path, default=Path("runs/korean-english"))
     parser.add_argument("--json", type=Path, default=Path("benchmarks/results/korean_english.json"))
     args = parser.parse_args()
     if "POLYHEAD_DATA" not in os.environ:
@@ -144,31 +190,16 @@ def main() -> None:
     console = Console(stderr=True)
     common.avoid_broken_amx(console)
     machine = common.machine(args.threads)
-    results: dict[str, Result] = {}
-    with tempfile.TemporaryDirectory() as folder:
-        console.print(f"Polyhead: {args.minutes:g} minutes")
-        run = Path(folder, "run")
-        translator, results["polyhead"] = train_ours(args.minutes, run, args.threads, args.split)
-        write_ids(translator, Path(folder))
-        options = ["--data", folder, "--minutes", str(args.minutes), "--split", args.split]
-        options += ["--threads", str(args.threads)]
-        for peer in PEERS:
-            if peer.name not in args.peers:
-                continue
-            console.print(f"{peer.name}: {args.minutes:g} minutes")
-            result = common.run_system(peer, Interpreters.from_options(args.python), options)
-            if "outputs" in result:
-                result["texts"] = texts_of(translator, result.pop("outputs"))
-            results[peer.name] = result
+    translator, results = measured(args, console)
     references = texts_in(translator, args.split)[1]
     parts = by_corpus(translator, args.split)
     table = Table("system", "BLEU", "chrF", *parts, "tokens/s", "Polyhead is ahead by (BLEU, chrF)")
-    ours = results["polyhead"]["texts"]
+    own = results["polyhead"]["texts"]
     for name, result in results.items():
         if "texts" not in result:
             console.print(f"{name}: {result}")
             continue
-        texts = result.pop("texts") if name != "polyhead" else ours
+        texts = result.pop("texts")
         result["scores"] = corpus_scores(texts, references, names=NAMES, target_language="en")
         result["bleu_by_corpus"] = {
             part: corpus_scores(
@@ -178,7 +209,7 @@ def main() -> None:
         }
         ahead = "–"
         if name != "polyhead":
-            found = paired_differences(ours, texts, references, "en", names=NAMES)
+            found = paired_differences(own, texts, references, "en", names=NAMES)
             result["polyhead_ahead"] = found
             ahead = ", ".join(
                 f"{d['value']:+.1f} ({d['low']:+.1f} – {d['high']:+.1f})" for d in found.values()
@@ -190,7 +221,6 @@ def main() -> None:
             f"{result['tokens_per_second']:,.0f}",
             ahead,
         )
-    results["polyhead"].pop("texts")
     shown = Console()
     shown.width = max(shown.width, 130)
     shown.print(table)
