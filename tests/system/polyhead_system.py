@@ -132,6 +132,20 @@ def write_recipe(path: Path, corpus: Path, **changes: Any) -> Path:
     return path
 
 
+def checked_data(recipe: Path, code: int, *overrides: str) -> dict[str, Any]:
+    """What `check-data --json` says of a recipe."""
+    outcome = inside("check-data", recipe, *overrides, "--json")
+    assert outcome.code == code, outcome
+    report: dict[str, Any] = outcome.json()
+    assert all(set(p) == {"kind", "file", "line", "message"} for p in report["problems"])
+    return report
+
+
+def problems_in(report: dict[str, Any]) -> list[tuple[str, str, int | None]]:
+    """Kind, file and line of each problem that check-data found."""
+    return [(p["kind"], Path(p["file"]).name, p["line"]) for p in report["problems"]]
+
+
 def _merge(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
     both = dict(old)
     for key, value in new.items():

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from polyhead_system import inside, write_recipe
+from polyhead_system import checked_data, inside, problems_in, write_recipe
 
 KOREAN = ["안녕하세요", "오늘은 날씨가 좋네요", "저는 책을 읽었습니다", "어디에 가십니까?"]
 ENGLISH = ["Good morning", "The weather is nice today", "I read a book", "Where are you going?"]
@@ -34,16 +34,7 @@ def change(path: Path, line: int, text: str | bytes) -> None:
 
 
 def check(folder: Path, code: int, **changes: Any) -> dict[str, Any]:
-    recipe = write_recipe(folder / "recipe.yaml", folder, **changes)
-    outcome = inside("check-data", recipe, "--json")
-    assert outcome.code == code, outcome
-    report: dict[str, Any] = outcome.json()
-    assert all(set(p) == {"kind", "file", "line", "message"} for p in report["problems"])
-    return report
-
-
-def found(report: dict[str, Any]) -> list[tuple[str, str, int | None]]:
-    return [(p["kind"], Path(p["file"]).name, p["line"]) for p in report["problems"]]
+    return checked_data(write_recipe(folder / "recipe.yaml", folder, **changes), code)
 
 
 def test_clean_data_has_no_problem(folder: Path) -> None:
@@ -77,8 +68,8 @@ def test_a_warning_is_told_with_its_place_and_exits_0(
 ) -> None:
     change(folder / name, line, text)
     report = check(folder, 0)
-    assert set(problems) <= set(found(report))
-    assert {place for _, _, place in found(report)} == {line}
+    assert set(problems) <= set(problems_in(report))
+    assert {place for _, _, place in problems_in(report)} == {line}
     assert report["ok"] is True
 
 
@@ -96,7 +87,7 @@ def test_a_pair_that_stands_twice_names_the_first(folder: Path) -> None:
     change(folder / "train.ko", 9, f"{KOREAN[0]} r0")
     change(folder / "train.en", 9, f"{ENGLISH[0]}  r0")  # white space aside
     report = check(folder, 0)
-    assert found(report) == [("duplicate", "train.ko", 9)]
+    assert problems_in(report) == [("duplicate", "train.ko", 9)]
     assert "train.en, line 1: “안녕하세요 r0”" in report["problems"][0]["message"]
 
 
@@ -105,7 +96,7 @@ def test_every_line_of_invalid_utf8_is_told(folder: Path) -> None:
         change(folder / "train.ko", line, "하나".encode("euc-kr"))
     change(folder / "test.en", 4, b"caf\xe9")
     report = check(folder, 1)
-    places = [(name, line) for kind, name, line in found(report) if kind == "invalid_utf8"]
+    places = [(name, line) for kind, name, line in problems_in(report) if kind == "invalid_utf8"]
     assert places == [("train.ko", 2), ("train.ko", 11), ("train.ko", 30), ("test.en", 4)]
     assert report["counts"]["invalid_utf8"] == {"severity": "fault", "count": 4}
 
@@ -115,23 +106,23 @@ def test_differing_line_counts_are_a_fault_and_the_rest_is_still_looked_at(folde
         file.write("one line more\n")
     change(folder / "train.ko", 5, "")
     report = check(folder, 1)
-    assert ("line_count", "train.en", 41) in found(report)
-    assert ("empty", "train.ko", 5) in found(report)
+    assert ("line_count", "train.en", 41) in problems_in(report)
+    assert ("empty", "train.ko", 5) in problems_in(report)
     assert report["kept"] == 39
 
 
 def test_a_pair_in_two_splits_is_a_fault_and_one_side_a_warning(folder: Path) -> None:
     change(folder / "test.ko", 2, f"{KOREAN[3]} r4")
     report = check(folder, 0)
-    assert found(report) == [("overlap_source", "test.ko", 2)]
+    assert problems_in(report) == [("overlap_source", "test.ko", 2)]
     assert "train.en, line 20" in report["problems"][0]["message"]
     change(folder / "test.en", 2, f"{ENGLISH[3]} r4")
     report = check(folder, 1)
-    assert found(report) == [("overlap", "test.ko", 2)]
+    assert problems_in(report) == [("overlap", "test.ko", 2)]
     assert report["overlap"]["train/test"] == {"pairs": 1, "sources": 1, "targets": 1}
     assert report["overlap"]["train/valid"] == {"pairs": 0, "sources": 0, "targets": 0}
     change(folder / "test.ko", 2, "다른 문장입니다")
-    assert found(check(folder, 0)) == [("overlap_target", "test.en", 2)]
+    assert problems_in(check(folder, 0)) == [("overlap_target", "test.en", 2)]
 
 
 def test_swapped_languages_are_a_fault(folder: Path) -> None:
@@ -164,7 +155,7 @@ def test_faults_of_all_files_are_told_at_once(folder: Path) -> None:
         ]
     }
     report = check(folder, 1, data=data, tokenizer={"vocab_size": 300})
-    assert found(report)[:3] == [
+    assert problems_in(report)[:3] == [
         ("bad_row", "a.tsv", 3),
         ("bad_row", "a.tsv", 4),
         ("unreadable", "trian.ko", None),
@@ -175,10 +166,10 @@ def test_faults_of_all_files_are_told_at_once(folder: Path) -> None:
 
 def test_data_of_which_nothing_is_left_is_a_fault(folder: Path) -> None:
     report = check(folder, 1, data={"max_length": 2})
-    assert ("nothing_left", "train.ko", None) in found(report)
+    assert ("nothing_left", "train.ko", None) in problems_in(report)
     put(folder / "test.ko", [])
     put(folder / "test.en", [])
-    assert ("nothing_left", "test.ko", None) in found(check(folder, 1))
+    assert ("nothing_left", "test.ko", None) in problems_in(check(folder, 1))
 
 
 def test_a_tokenizer_that_cannot_be_trained_is_a_fault(folder: Path) -> None:

@@ -3,26 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
-from polyhead_system import check_told, inside
+from polyhead_system import check_told, checked_data, inside, problems_in
 from test_labelled import write_task
 
 pytestmark = pytest.mark.xdist_group("labelled")
-
-
-def checked(recipe: Path, code: int, *overrides: str) -> dict[str, Any]:
-    outcome = inside("check-data", recipe, *overrides, "--json")
-    assert outcome.code == code, outcome
-    report: dict[str, Any] = outcome.json()
-    assert all(set(p) == {"kind", "file", "line", "message"} for p in report["problems"])
-    return report
-
-
-def found(report: dict[str, Any]) -> list[tuple[str, str, int | None]]:
-    return [(p["kind"], Path(p["file"]).name, p["line"]) for p in report["problems"]]
 
 
 def write_table(path: Path, *rows: str) -> None:
@@ -39,7 +26,7 @@ def classification(folder: Path) -> Path:
 
 def test_clean_labelled_texts_have_no_problem(tmp_path: Path) -> None:
     recipe = classification(tmp_path)
-    report = checked(recipe, 0)
+    report = checked_data(recipe, 0)
     assert (report["pairs"], report["kept"], report["problems"]) == (40, 40, [])
     assert report["labels"]["train"] == {"x": 20, "y": 20}
     assert sum(bar["count"] for bar in report["lengths"]["train"]["text"]["histogram"]) == 40
@@ -55,8 +42,8 @@ def test_labelled_texts_that_are_wrong_are_told(tmp_path: Path) -> None:
     write_table(tmp_path / "train.tsv", *rows, "a  3 c\ty", "a 4 c\ty", "a " + "b " * 40 + "\tx")
     write_table(tmp_path / "valid.tsv", "b 1\tz", "a 7 c\ty")
     write_table(tmp_path / "test.tsv", "c 1\tx", "c 2\t")
-    report = checked(recipe, 1)
-    assert sorted(found(report)) == [
+    report = checked_data(recipe, 1)
+    assert sorted(problems_in(report)) == [
         ("bad_row", "test.tsv", 3),
         ("bad_row", "valid.tsv", 2),
         ("contradiction", "train.tsv", 23),
@@ -74,8 +61,8 @@ def test_labelled_texts_that_are_wrong_are_told(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("task", ["regression", "multiple_choice", "tagging", "question_answering"])
 def test_every_labelled_task_is_checked(tmp_path: Path, task: str) -> None:
-    report = checked(write_task(tmp_path, task), 1)  # the fixtures repeat themselves
-    assert {kind for kind, _, _ in found(report)} == {"duplicate", "overlap"}
+    report = checked_data(write_task(tmp_path, task), 1)  # the fixtures repeat themselves
+    assert {kind for kind, _, _ in problems_in(report)} == {"duplicate", "overlap"}
     assert report["pairs"] == 90
 
 
@@ -99,13 +86,13 @@ def language(folder: Path, task: str = "language_modeling") -> Path:
 @pytest.mark.parametrize("task", ["language_modeling", "masked_lm"])
 def test_documents_are_checked(tmp_path: Path, task: str) -> None:
     recipe = language(tmp_path, task)
-    report = checked(recipe, 0)
+    report = checked_data(recipe, 0)
     assert (report["pairs"], report["problems"]) == (40, [])
     assert report["unknown_rate"]["valid"]["text"] == 0.0
     lines = ["", "train line 3 goes on valid", "발 발", "train line 5 goes on valid"]
     (tmp_path / "valid.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    report = checked(recipe, 1)
-    assert sorted(found(report), key=str) == [
+    report = checked_data(recipe, 1)
+    assert sorted(problems_in(report), key=str) == [
         ("empty", "valid.txt", None),
         ("overlap", "valid.txt", 2),
         ("overlap", "valid.txt", 4),
@@ -116,11 +103,11 @@ def test_documents_are_checked(tmp_path: Path, task: str) -> None:
 def test_documents_that_cannot_be_read_are_told(tmp_path: Path) -> None:
     recipe = language(tmp_path)
     (tmp_path / "valid.txt").write_bytes(b"fine\n\xff\n")
-    assert found(checked(recipe, 1)) == [("invalid_utf8", "valid.txt", 2)]
+    assert problems_in(checked_data(recipe, 1)) == [("invalid_utf8", "valid.txt", 2)]
     (tmp_path / "valid.txt").write_bytes(b"\n")
-    assert found(checked(recipe, 1)) == [("unreadable", "valid.txt", None)]
+    assert problems_in(checked_data(recipe, 1)) == [("unreadable", "valid.txt", None)]
     (tmp_path / "train.txt").unlink()
-    assert ("unreadable", "train.txt", None) in found(checked(recipe, 1))
+    assert ("unreadable", "train.txt", None) in problems_in(checked_data(recipe, 1))
 
 
 def test_a_model_that_cannot_answer_is_told(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
@@ -69,7 +69,6 @@ class Translation:
     recipe: Recipe
     source_tokenizer: Tokenizer
     target_tokenizer: Tokenizer
-    metrics: tuple[str, ...] = field(default=("bleu", "chrf"))
     unit: str = "pairs"
 
     @property

@@ -108,8 +108,7 @@ def _check_repeats(parts: Parts, findings: Findings) -> None:
     for known, other_split in combinations(seen, 2):
         shared = seen[known].keys() & seen[other_split].keys()
         findings.overlap[f"{known}/{other_split}"] = {"texts": len(shared)}
-        told = [key for key in seen[other_split] if key in shared]
-        for key in told:
+        for key in (key for key in seen[other_split] if key in shared):
             one, there = seen[other_split][key], seen[known][key]
             message = (
                 f"this text of {other_split} is in {known}, too ({there.place}); take it out of "
