@@ -1,11 +1,13 @@
 """RNN attention side by side on Multi30k English-German: what one key of the recipe changes.
 
-    POLYHEAD_DATA=… python -m benchmarks.lineage --tokens 5600000 --out runs/lineage
+    POLYHEAD_DATA=… python -m benchmarks.lineage --tokens 6000000 --out runs/lineage
 
 Every variant is the shipped recipe multi30k-en-de-rnn with keys of `model.attention` changed,
 trained by `polyhead compare` on as many target tokens; soft and none with two seeds. ConvS2S has
-its own recipe. Prints the table and BLEU of lowercased, Moses-tokenised text (sacreBLEU, tok:none,
-beam 5, test), checks the promises, and writes JSON. An interrupted run goes on where it was.
+its own recipe. Bahdanau's additive score is left out: it is asked before each step, so steps cannot
+be computed together, and 15 minutes are too short. Prints the table and BLEU of lowercased,
+Moses-tokenised text (sacreBLEU, tok:none, beam 5, test), checks the promises, and writes JSON. An
+interrupted run goes on where it was.
 """
 
 from __future__ import annotations
@@ -27,7 +29,6 @@ VARIANTS: dict[str, list[str]] = {
     "none-seed2": ["score=none", "seed=2"],
     "dot": ["score=dot"],
     "concat": ["score=concat"],
-    "additive": ["score=additive"],
     "local-m": ["scope=local-m"],
     "local-p": ["scope=local-p"],
     "hard": ["weights=hard"],
@@ -40,8 +41,8 @@ def operands(name: str) -> list[str]:
     return [RNN, *changes, f"name={name}"]
 
 
-def promises(bleu: dict[str, float]) -> dict[str, bool]:
-    """What issue and papers let us expect of these scores."""
+def promises(bleu: dict[str, float], seconds: list[float]) -> dict[str, bool]:
+    """What issue and papers let us expect of these scores, and of these times of training."""
     soft = (bleu["general"] + bleu["general-seed2"]) / 2
     none = (bleu["none"] + bleu["none-seed2"]) / 2
     scores = [bleu[name] for name in ("dot", "general", "concat")]
@@ -52,23 +53,26 @@ def promises(bleu: dict[str, float]) -> dict[str, bool]:
         "local-p within 1.5 of global": abs(bleu["local-p"] - soft) <= 1.5,
         "hard within 3 of soft": soft - bleu["hard"] <= 3,
         "ConvS2S reaches 35": bleu["conv"] >= 35,
+        "each in at most 15 minutes": max(seconds) <= 15 * 60,
     }
 
 
 def main() -> None:
     """Compare, translate with beam 5, score, print, write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--tokens", type=int, default=5_600_000)
+    parser.add_argument("--tokens", type=int, default=6_000_000)
     parser.add_argument("--out", type=Path, default=Path("runs/lineage"))
     parser.add_argument("--json", type=Path, default=Path("benchmarks/results/lineage.json"))
     args = parser.parse_args()
-    models = [part for name in VARIANTS for part in operands(name)]
-    command = ["compare", *models, CONV, "name=conv", "--tokens", str(args.tokens)]
+    models = [CONV, "name=conv", *(part for name in VARIANTS for part in operands(name))]
+    command = ["compare", *models, "--tokens", str(args.tokens)]
     try:
         polyhead([*command, "--out", str(args.out)])
     except SystemExit as end:
         if end.code:
             raise
+    if not (args.out / "compare.json").is_file():
+        return  # stopped; it has said how to go on
     report = json.loads((args.out / "compare.json").read_text(encoding="utf-8"))
     bleu: dict[str, float] = {}
     for one in report["models"]:
@@ -77,7 +81,7 @@ def main() -> None:
         sources, references = corpus.texts()
         bleu[one["name"]] = tokenised_bleu(translator.translate(sources, beam=5), references)
         print(f"{one['name']:<16}{bleu[one['name']]:6.2f}")
-    kept = promises(bleu)
+    kept = promises(bleu, [one["seconds"] for one in report["models"]])
     for text, met in kept.items():
         print(f"{'yes' if met else 'NO':<4}{text}")
     result: dict[str, Any] = {"bleu_lowercased_moses": bleu, "promises": kept, **report}

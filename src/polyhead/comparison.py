@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -11,20 +10,19 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from polyhead import config
 from polyhead.config import Recipe
 from polyhead.errors import Stopped, TrainingError, UsageError
 from polyhead.files import write_json, write_text
 from polyhead.recipe.reading import load_recipe
+from polyhead.runs.folder import Run, is_run
 from polyhead.training.signals import StopWish, stop_wish
-
-if TYPE_CHECKING:
-    import resource
 
 Say = Callable[[str], None]
 LENGTHS = (5, 10, 15, 20, 30, 40, 60)  # words of the source: the upper ends of groups
+TASK = "translation"
 NEVER = 1_000_000_000  # validations: everything is trained to the common end
 
 
@@ -55,8 +53,13 @@ def entries(operands: Sequence[str], *, minutes: float | None, tokens: int | Non
     found: list[Entry] = []
     for source, *changes in groups:
         shared = [f"training.{key}={'null' if v is None else v}" for key, v in ends.items()]
-        shared.append(f"training.early_stopping.patience={NEVER}")
+        shared += [f"training.early_stopping.patience={NEVER}", "training.log_every=1"]
         recipe = load_recipe(source, [*changes, *shared])
+        if recipe.task != TASK:
+            raise UsageError(
+                f"{source} is a recipe of the task {recipe.task}; compare judges translations, by "
+                f"BLEU and chrF: name recipes of the task {TASK}"
+            )
         named = any(change.startswith("name=") for change in changes)
         short = [change.split(".")[-1] for change in changes]
         name = recipe.name if named else "+".join([recipe.name, *short])
@@ -82,21 +85,21 @@ def entries(operands: Sequence[str], *, minutes: float | None, tokens: int | Non
 def compare(found: Sequence[Entry], out: Path, say: Say) -> dict[str, Any]:
     """Train and judge every model into `out`; returns what `compare --json` prints.
 
-    A model whose NAME.json stands in `out`, made with the same recipe, is not trained again.
+    A model that `out` holds complete, made with the same recipe, is not trained again; one whose
+    result stands in NAME.json is not judged again. Where one knows no case, all are scored without.
     """
     out.mkdir(parents=True, exist_ok=True)
+    lowercase = any(entry.recipe.tokenizer.lowercase for entry in found)  # type: ignore[union-attr]
     models = []
     for entry in found:
         kept = out / f"{entry.name}.json"
-        recipe = entry.recipe.model_dump(mode="json")
+        asked = {"recipe": entry.recipe.model_dump(mode="json"), "lowercase": lowercase}
         known = json.loads(kept.read_text(encoding="utf-8")) if kept.is_file() else {}
-        if known.get("recipe") == recipe and "result" in known:
+        if all(known.get(key) == value for key, value in asked.items()):
             say(f"{entry.name}: trained and judged already ({kept})")
         else:
-            if known.get("recipe") != recipe or "peak_bytes" not in known:
-                known = {"recipe": recipe, "peak_bytes": _train(entry, out, say)}
-                write_json(kept, known)
-            known["result"] = _judged(entry, out / entry.name, known["peak_bytes"], say)
+            _train(entry, out, say)
+            known = {**asked, "result": _judged(entry, out / entry.name, lowercase, say)}
             write_json(kept, known)
         models.append(known["result"])
     report = {"models": models}
@@ -106,8 +109,8 @@ def compare(found: Sequence[Entry], out: Path, say: Say) -> dict[str, Any]:
     return report
 
 
-def _train(entry: Entry, out: Path, say: Say) -> int:
-    """Train in a process of its own; returns the most resident bytes it had.
+def _train(entry: Entry, out: Path, say: Say) -> None:
+    """Train in a process of its own.
 
     A run of the same recipe that was stopped goes on. A signal is passed on, so that the training
     saves before this ends.
@@ -115,6 +118,8 @@ def _train(entry: Entry, out: Path, say: Say) -> int:
     run, path = out / entry.name, out / f"{entry.name}.yaml"
     text = entry.recipe.as_yaml()
     begun = run.is_dir() and path.is_file() and path.read_text(encoding="utf-8") == text
+    if begun and _complete(run):
+        return
     write_text(path, text)
     say(f"{entry.name}: training")
     operands = ["--resume", str(run)] if begun else [str(path), "--out", str(run)]
@@ -122,46 +127,44 @@ def _train(entry: Entry, out: Path, say: Say) -> int:
     with stop_wish() as wish:
         # Ctrl-C reaches every process of a terminal; a process group of its own gets it once.
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, process_group=0)
-        usage = _waited_for(process, wish)
+        code = _waited_for(process, wish)
     if wish.number:
         raise Stopped(
             f"stopped by {signal.Signals(wish.number).name}: the same command goes on with "
             f"{entry.name}; the models before it are kept"
         )
-    info = run / "run.json"
-    complete = info.is_file() and json.loads(info.read_text(encoding="utf-8"))["complete"]
-    if process.returncode != 0 or not complete:
+    if code != 0 or not _complete(run):
         raise TrainingError(
             f"{entry.name} was not trained to its end (see above). Remove {run} if it is there; "
             "the same command then goes on with this model, the ones before it are kept."
         )
-    return usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
-def _waited_for(process: subprocess.Popen[bytes], wish: StopWish) -> resource.struct_rusage:
-    """What a process used, once it has ended; it is told a wish to stop."""
+def _complete(run: Path) -> bool:
+    return is_run(run) and bool(Run.open(run).info["complete"])
+
+
+def _waited_for(process: subprocess.Popen[bytes], wish: StopWish) -> int:
+    """A process's exit code, once it has ended; it is told a wish to stop."""
     told = 0
-    while True:
-        ended, status, usage = os.wait4(process.pid, os.WNOHANG)
-        if ended:
-            process.returncode = os.waitstatus_to_exitcode(status)
-            return usage
+    while (code := process.poll()) is None:
         if wish.number != told:
             told = wish.number
             process.send_signal(told)
         time.sleep(0.1)
+    return code
 
 
-def _judged(entry: Entry, run: Path, peak: int, say: Say) -> dict[str, Any]:
+def _judged(entry: Entry, run: Path, lowercase: bool, say: Say) -> dict[str, Any]:
     from polyhead import api
     from polyhead.evaluation.report import Judged, report_of
 
     translator = api.load(run)
     task, model = translator.task, translator.model
-    split = "test" if entry.recipe.data.test is not None else "valid"  # type: ignore[attr-defined]
+    split = "test" if entry.recipe.data.test else "valid"  # type: ignore[attr-defined]
     corpus = task.read(split, say)
     judged = Judged(task, model, corpus, translator.options(), str(run), split)
-    report, hypotheses = report_of(judged)
+    report, hypotheses = report_of(judged, lowercase=lowercase)
     lines = _journal(run, "train")
     seconds = sum(line["tokens"] / line["tokens_per_second"] for line in lines)
     tokens = sum(line["tokens"] for line in lines)
@@ -171,14 +174,16 @@ def _judged(entry: Entry, run: Path, peak: int, say: Say) -> dict[str, Any]:
         "split": split,
         "metrics": report["metrics"],
         "tokens_per_second": round(tokens / seconds, 1),
-        "peak_bytes": peak,
+        "peak_bytes": translator.run.info["peak_bytes"],
         "seconds": lines[-1]["seconds"],
         "tokens": tokens,
-        "by_length": _by_length(task, corpus.texts(), hypotheses),
+        "by_length": _by_length(task, corpus.texts(), hypotheses, lowercase),
     }
 
 
-def _by_length(task: Any, texts: Any, hypotheses: list[str]) -> list[dict[str, Any]]:
+def _by_length(
+    task: Any, texts: Any, hypotheses: list[str], lowercase: bool
+) -> list[dict[str, Any]]:
     """Scores of sentences by the words of their source."""
     sources, references = texts
     groups: dict[int, list[int]] = {}
@@ -188,7 +193,8 @@ def _by_length(task: Any, texts: Any, hypotheses: list[str]) -> list[dict[str, A
     result = []
     for end in [end for end in (*LENGTHS, 0) if end in groups]:
         rows = groups[end]
-        scores = task.scores([hypotheses[i] for i in rows], [references[i] for i in rows])
+        parts = [hypotheses[i] for i in rows], [references[i] for i in rows]
+        scores = task.scores(*parts, lowercase=lowercase)
         result.append(
             {
                 "words": f"up to {end}" if end else f"more than {LENGTHS[-1]}",

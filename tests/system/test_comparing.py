@@ -22,13 +22,14 @@ def compared(tmp_path_factory: pytest.TempPathFactory, corpus: Path) -> tuple[Pa
 
 
 def _command(recipe: Path, out: Path) -> tuple[object, ...]:
-    return ("compare", recipe, recipe, "model.d_ff=32", "--tokens", 1500, "--out", out)
+    changed = (recipe, "model.d_ff=32", "training.log_every=50")
+    return ("compare", recipe, *changed, "name=narrow", "--tokens", 1500, "--out", out)
 
 
 def test_every_model_has_what_the_contract_says(compared: tuple[Path, Any, Path]) -> None:
     out, report, _ = compared
     first, second = report["models"]
-    assert [first["name"], second["name"]] == ["tiny", "tiny+d_ff=32"]
+    assert [first["name"], second["name"]] == ["tiny", "narrow"]
     assert second["parameters"] < first["parameters"]
     for one in (first, second):
         assert 1500 <= one["tokens"] < 1500 + 400
@@ -45,9 +46,9 @@ def test_what_is_trained_is_not_trained_again(compared: tuple[Path, Any, Path]) 
     out, report, recipe = compared
     again = inside(*_command(recipe, out))
     assert again.code == 0
-    assert "tiny+d_ff=32: trained and judged already" in again.err
+    assert "narrow: trained and judged already" in again.err
     bleu = report["models"][1]["metrics"]["bleu"]["score"]
-    assert f"| tiny+d_ff=32 | {bleu:.2f} [" in again.out
+    assert f"| narrow | {bleu:.2f} [" in again.out
 
 
 def test_a_signal_is_passed_on_and_the_same_command_goes_on(corpus: Path, tmp_path: Path) -> None:
@@ -82,6 +83,7 @@ def test_what_cannot_be_compared_is_told(corpus: Path, tmp_path: Path) -> None:
         ((recipe, recipe, "--tokens", 9), "two models are called tiny"),
         (("seed=4", recipe, "--tokens", 9), "changes no recipe"),
         ((recipe, recipe, "data.max_length=9", "--tokens", 9), "data.max_length: 256 -> 9"),
+        (("kornli", "korsts", "--tokens", 9), "is a recipe of the task classification"),
     ]
     for operands, message in cases:
         check_told(inside("compare", *operands, "--out", tmp_path / "out"), 2, message)

@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 
 from polyhead.errors import UsageError
 from polyhead.inspection.axes import Axis, linear, logarithmic
-from polyhead.inspection.drawing import MUTED, RULE, Sheet, new_sheet
+from polyhead.inspection.drawing import MUTED, PAPER, RULE, Sheet, new_sheet
 from polyhead.inspection.fonts import find_fonts
 from polyhead.inspection.maps import make_folder
 from polyhead.inspection.png import write_png
@@ -108,8 +108,9 @@ def _picture(panels: Sequence[Panel], title: str) -> Image.Image:
         _draw_panel(sheet, panel, (x, top + ABOVE))
     for place, name in enumerate(names):
         middle = keys + KEY * place + KEY // 2
-        x, ink = MARGIN + LEFT, INKS[place % len(INKS)]
-        sheet.draw.line((x, middle, x + 56, middle), ink, LINE)
+        x = MARGIN + LEFT
+        sheet.draw.line((x, middle, x + 56, middle), _ink(place), LINE)
+        _draw_dot(sheet, x + 28, middle, place)
         sheet.text(x + 76, middle, fonts.shorten(name, CAPTION, width - 3 * MARGIN), CAPTION)
     return sheet.image
 
@@ -137,12 +138,24 @@ def _draw_panel(sheet: Sheet, panel: Panel, corner: tuple[int, int]) -> None:
         _draw_line(sheet, [(at(r, s), at(r, low), at(r, high)) for r, s, low, high in line], place)
 
 
+def _ink(place: int) -> str:
+    return INKS[place % len(INKS)]
+
+
+def _draw_dot(sheet: Sheet, x: float, y: float, place: int) -> None:
+    """A disc; where the inks begin anew, a hollow square, then a hollow disc."""
+    box = (x - DOT, y - DOT, x + DOT, y + DOT)
+    turn = place // len(INKS)
+    draw = sheet.draw.rectangle if turn == 1 else sheet.draw.ellipse
+    draw(box, fill=PAPER if turn else _ink(place), outline=_ink(place), width=3)
+
+
 Place = tuple[float, float]
 
 
 def _draw_line(sheet: Sheet, points: list[tuple[Place, Place, Place]], place: int) -> None:
     """The interval as a veil that lets the grid through, the line over it, a dot at each point."""
-    ink = INKS[place % len(INKS)]
+    ink = _ink(place)
     veil = Image.new("L", sheet.image.size, 0)
     outline = [low for _, low, _ in points] + [high for *_, high in reversed(points)]
     if len(points) > 1:
@@ -151,4 +164,4 @@ def _draw_line(sheet: Sheet, points: list[tuple[Place, Place, Place]], place: in
     sheet.draw.line([middle for middle, _, _ in points], ink, LINE, joint="curve")
     for (x, y), (_, low), (_, high) in points:
         sheet.draw.line((x, low, x, high), ink, 2)
-        sheet.draw.ellipse((x - DOT, y - DOT, x + DOT, y + DOT), fill=ink)
+        _draw_dot(sheet, x, y, place)

@@ -111,11 +111,11 @@ def try_batch(trainer: Trainer, rows: Rows) -> int:
     if on_gpu:
         random_there = torch.cuda.get_rng_state()
         torch.cuda.reset_peak_memory_stats()
-    before, highest = _used(on_gpu), _peak(on_gpu)
+    before, highest = _used(on_gpu), peak(on_gpu)
     try:
         with memory.told(lambda: too_large(trainer.train_corpus.batch(rows), trainer.config)):
             trainer.accumulate([rows])
-            after = max(_used(on_gpu), _peak(on_gpu) if _peak(on_gpu) > highest else 0)
+            after = max(_used(on_gpu), peak(on_gpu) if peak(on_gpu) > highest else 0)
     finally:
         trainer.optimiser.zero()
         torch.set_rng_state(random)
@@ -131,7 +131,8 @@ def _used(on_gpu: bool) -> int:
     return torch.cuda.memory_allocated() if on_gpu else memory.used()
 
 
-def _peak(on_gpu: bool) -> int:
+def peak(on_gpu: bool) -> int:
+    """The most bytes this process has had, resident or on the GPU."""
     return torch.cuda.max_memory_allocated() if on_gpu else memory.peak()
 
 

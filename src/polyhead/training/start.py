@@ -28,7 +28,7 @@ from polyhead.runs.folder import Run
 from polyhead.runs.lock import only_writer
 from polyhead.training import journal, lora, need
 from polyhead.training.loop import Trainer
-from polyhead.training.need import Need
+from polyhead.training.need import Need, peak
 from polyhead.training.origin import Carried, Origin, origin_of
 from polyhead.training.processes import ALONE, Processes, launch_id, relaunched
 from polyhead.training.progress import say
@@ -358,7 +358,8 @@ def _go(trainer: Trainer) -> Run:
     if not trainer.processes.first:
         return run
     complete = not reason.startswith("SIG")
-    run.update(complete=complete, stopped_because=reason)
+    most = max(run.info.get("peak_bytes", 0), peak(trainer.choices.device == "cuda"))
+    run.update(complete=complete, stopped_because=reason, peak_bytes=most)
     if complete:
         write_card(run, trainer.task.describe(trainer.train_corpus))
         say(f"done ({reason}) at step {trainer.course.step:,}: {run.path}")
