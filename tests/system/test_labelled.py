@@ -226,6 +226,8 @@ def test_wrong_use_is_told(tmp_path: Path) -> None:
     told = inside("classify", tmp_path / "run", "-", stdin=b"a\tb\tc\n")
     check_told(told, 2, "a text, or a pair with a tab between, is needed, found 3")
     check_told(inside("fill", tmp_path / "run", "[MASK]"), 2, "it cannot .fill()", ".classify")
+    told = inside("export", tmp_path / "run", "--to", "ctranslate2", "--out", tmp_path / "c")
+    check_told(told, 2, "'ctranslate2' (it has no head that answers about texts", "onnx")
 
 
 @pytest.mark.parametrize(

@@ -64,6 +64,10 @@ def test_it_learns_to_fill_in_what_is_missing(run: Path) -> None:
     assert probabilities == sorted(probabilities, reverse=True)
     two = inside("fill", run, "cow [MASK] cow [MASK] cow").lines
     assert [line.split("\t")[0] for line in two] == ["1"] * 5 + ["2"] * 5
+    maps = polyhead.load(run).attention("hen [MASK]hen [MASK] hen")
+    *goes_on, mask, word, _ = maps.source_tokens[3:]
+    assert "".join(goes_on) == "hen"  # no mark: there is no space before it
+    assert (mask, word) == ("<mask>", "▁hen")
 
 
 def _times(report: dict[str, Any]) -> dict[str, Any]:
@@ -89,7 +93,8 @@ def test_vectors_are_those_of_each_line_alone(run: Path, tmp_path: Path) -> None
 
 def test_wrong_use_is_told(run: Path, tmp_path: Path) -> None:
     told = inside("export", run, "--to", "ctranslate2", "--out", tmp_path / "c")
-    check_told(told, 2, "no export of a run of masked_lm to 'ctranslate2'; there is huggingface")
+    check_told(told, 2, "no export of a run of masked_lm to 'ctranslate2' (its BERT gives hidden")
+    assert "has no head that predicts masked tokens); there is huggingface, onnx" in told.err
     check_told(inside("fill", run, "no mask"), 2, "there is no [MASK] in 'no mask'")
     check_told(inside("fill", run, "[MASK] " + "hen " * 30), 2, "has 31 tokens; the model takes 22")
     check_told(inside("fill", run, "[MASK]", "--top", 0), 2, "top 0 is not at least 1")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import unicodedata
 from pathlib import Path
 
 import pytest
+import tokenizers as hf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -210,6 +212,73 @@ def test_a_saved_tokenizer_loads_as_it_was(
     for text in [*TEXTS, *UNSEEN, "a </s> b <pad>", unicodedata.normalize("NFD", TEXTS[0])]:
         assert loaded.encode(text) == tokenizer.encode(text)
         assert loaded.explain(text) == tokenizer.explain(text)
+
+
+def test_truncation_and_padding_that_a_file_stores_are_switched_off(
+    bpe: Tokenizer, tmp_path: Path
+) -> None:
+    inner = hf.Tokenizer.from_str(bpe.inner.to_str())
+    inner.enable_truncation(max_length=3)
+    inner.enable_padding(length=30, pad_token=PAD, pad_id=bpe.pad_id)
+    inner.save(str(tmp_path / "theirs.json"))
+    loaded = Tokenizer.load(tmp_path / "theirs.json")
+    assert loaded.encode_all(TEXTS) == bpe.encode_all(TEXTS)
+    document = " ".join(TEXTS)
+    assert loaded.encode(document) == bpe.encode(document)
+    assert loaded.encode_long(document).tolist() == bpe.encode_long(document).tolist()
+    loaded.save(tmp_path / "ours.json")
+    kept = json.loads((tmp_path / "ours.json").read_text(encoding="utf-8"))
+    assert (kept["truncation"], kept["padding"]) == (None, None)
+
+
+def test_without_a_token_for_padding_the_end_token_pads() -> None:
+    table = {"<|endoftext|>": 0, "a": 1, "b": 2, "ab": 3}
+    inner = hf.Tokenizer(hf.models.BPE(table, [("a", "b")]))
+    inner.add_special_tokens(["<|endoftext|>"])
+    tokenizer = Tokenizer(inner)
+    assert (tokenizer.end_id, tokenizer.pad_id) == (0, 0)
+    assert tokenizer.labels([3, 0]) == ["ab", "<|endoftext|>"]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("北京 大学 x", [0, 0, 1, 1, 2]),  # the normaliser puts spaces around ideographs
+        ("a \u200b b", [0, 2]),  # and drops what has no width
+        ("  a\u200bb  x ", [0, 1]),
+        ("a-b x", [0, 0, 0, 1]),
+    ],
+)
+def test_words_are_those_of_the_text_whatever_a_normaliser_makes_of_it(
+    text: str, words: list[int]
+) -> None:
+    pieces = ["[UNK]", "北", "京", "大", "学", "a", "b", "ab", "x", "-"]
+    model = hf.models.WordPiece({piece: i for i, piece in enumerate(pieces)}, unk_token="[UNK]")
+    inner = hf.Tokenizer(model)
+    inner.normalizer = hf.normalizers.BertNormalizer()
+    inner.pre_tokenizer = hf.pre_tokenizers.BertPreTokenizer()
+    assert Tokenizer(inner).words(text) == words
+
+
+@pytest.mark.parametrize("kind", ["unigram", "wordpiece", "char", "word"])
+def test_text_goes_on_after_a_token_as_within_a_text(
+    kind: str, request: pytest.FixtureRequest
+) -> None:
+    tokenizer: Tokenizer = request.getfixturevalue(kind)
+    whole = "Hello, I am a student."
+    for cut in (len("Hello"), len("Hello, I"), len(whole) - 1, len(whole)):
+        first, rest = tokenizer.encode(whole[:cut]), tokenizer.encode_after(whole[cut:])
+        assert [*first, *rest] == tokenizer.encode(whole)
+    assert tokenizer.encode_after("  ") == tokenizer.encode("  ")
+
+
+def test_a_token_alone_says_whether_a_space_is_before_it(word: Tokenizer) -> None:
+    assert [word.alone(i) for i in word.encode("Hello, I")] == ["Hello", "##,", "I"]
+    assert word.alone(END_ID) == END
+    lines = train(TokenizerConfig(kind="char", vocab_size=20), ["a\n b"])
+    assert [lines.alone(i) for i in lines.encode("a\n b")] == ["a", "\n", " ", "b"]
+    merged = train(TokenizerConfig(kind="bpe", vocab_size=264), ["xto to"] * 9, verbatim=True)
+    assert [merged.alone(i) for i in merged.encode("to to\n")] == ["##to", "to", "\n"]
 
 
 def test_many_texts_at_once_are_each_alone(bpe: Tokenizer) -> None:

@@ -31,7 +31,8 @@ def fill(run: Path, text: str, *, top: int = 5, json_: Json = False) -> None:
         return
     for number, candidates in enumerate(found, start=1):
         for one in candidates:
-            print(f"{number}\t{one['token']}\t{one['probability']:.4f}")
+            token = one["token"].replace("\n", "\\n").replace("\t", "\\t")  # a line has its own
+            print(f"{number}\t{token}\t{one['probability']:.4f}")
 
 
 def embed(run: Path, file: Input = "-", *, out: Path) -> None:

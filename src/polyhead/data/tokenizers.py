@@ -50,8 +50,8 @@ class Tokenizer:
     def __init__(self, inner: hf.Tokenizer):
         self.inner = inner
         self.size = inner.get_vocab_size()
-        self.pad_id = self._first(PADS, self.size - 1)
         self.end_id = self._first(ENDS, END_ID)
+        self.pad_id = self._first(PADS, self.end_id)
         self.unknown_id = self._first(UNKNOWNS, -1)
         self.begin_id, self.mask_id = self._first(BEGINS, -1), self._first(MASKS, -1)
         self.never = sorted(
@@ -59,6 +59,8 @@ class Tokenizer:
             - {self.end_id}
         )
         inner.encode_special_tokens = True  # a text that says `</s>` does not end there
+        inner.no_truncation()  # whoever needs a row of some length cuts, pads and says so
+        inner.no_padding()
 
     def _first(self, tokens: Sequence[str], otherwise: int) -> int:
         known = (self.inner.token_to_id(token) for token in tokens)
@@ -67,6 +69,17 @@ class Tokenizer:
     def encode(self, text: str) -> list[int]:
         """Token ids of one line of text."""
         return list(self.inner.encode(text, add_special_tokens=False).ids)
+
+    def encode_after(self, text: str) -> list[int]:
+        """Token ids of text that goes on right after a token, where no space is.
+
+        Kinds that mark by `▁` what follows a space mark the beginning of every text, too, but not
+        what follows "<", which they cut off.
+        """
+        if not isinstance(self.inner.decoder, decoders.Metaspace):
+            return self.encode(text)
+        encoding = self.inner.encode(f"<{text}", add_special_tokens=False)
+        return [i for i, (_, end) in zip(encoding.ids, encoding.offsets, strict=True) if end > 1]
 
     def encode_all(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids of many lines, in parallel."""
@@ -110,7 +123,7 @@ class Tokenizer:
         return [self._label(i) for i in ids]
 
     def _label(self, token_id: int) -> str:
-        if token_id in (END_ID, UNKNOWN_ID, self.pad_id):
+        if token_id in (self.end_id, self.unknown_id, self.pad_id):
             return str(self.inner.id_to_token(token_id))
         piece = str(self.inner.id_to_token(token_id))
         if isinstance(self.inner.decoder, decoders.Metaspace):
@@ -119,6 +132,14 @@ class Tokenizer:
             return _bytes_shown(piece)
         text = self.inner.decode([token_id], skip_special_tokens=False)
         return text.replace(" ", "▁") or piece
+
+    def alone(self, token_id: int) -> str:
+        """A token by itself, as text; `##` before it where words are marked, and it begins none."""
+        text = self._label(token_id).replace("▁", " ")
+        marks = isinstance(self.inner.decoder, decoders.Metaspace | decoders.ByteLevel)
+        if not marks or text.isspace() or token_id in (self.end_id, self.unknown_id, self.pad_id):
+            return text
+        return text[1:] if text.startswith(" ") else f"##{text}"
 
     def explain(self, text: str) -> Explanation:
         """Tokens, ids and what is unknown of a text: characters, or words of a `word` tokenizer."""
@@ -134,11 +155,11 @@ class Tokenizer:
     def words(self, text: str) -> list[int]:
         """Which word of the text, cut at white space and counted from 0, each token is of.
 
-        A token that is only the space before a word is of that word; -1: of none.
+        Words are those of the text as it stands: a normaliser may add spaces, or drop a word. A
+        token that is only the space before a word is of that word; -1: of none.
         """
-        normal = self._normal(text)
-        ends = [match.end() for match in re.finditer(r"\S+", normal)]
-        encoding = self.inner.encode(normal, add_special_tokens=False)
+        ends = [match.end() for match in re.finditer(r"\S+", text)]
+        encoding = self.inner.encode(text, add_special_tokens=False)
         places = [bisect_right(ends, start) for start, _ in encoding.offsets]
         return [place if place < len(ends) else -1 for place in places]
 

@@ -50,6 +50,7 @@ class MaskedLanguageModel:
     def fill(self, text: str, top: int = 5) -> list[list[dict[str, Any]]]:
         """The likeliest tokens of each [MASK] in a text: [{token, probability}], best first.
 
+        A token that goes on without a space has `##` before it, where tokens know about spaces.
         Raises UsageError for a text without a mask, or longer than the model takes.
         """
         if top < 1:
@@ -59,13 +60,7 @@ class MaskedLanguageModel:
         tokenizer = self.task.tokenizer
         row = self._row(text)
         return [
-            [
-                {
-                    "token": tokenizer.labels([i])[0].replace("▁", " ").strip() or " ",
-                    "probability": p,
-                }
-                for i, p in found
-            ]
+            [{"token": tokenizer.alone(i), "probability": p} for i, p in found]
             for found in self.task.fill(self.model, row, top)
         ]
 
@@ -76,9 +71,11 @@ class MaskedLanguageModel:
         # byte-level pieces begin with the space before them: none is left in front of a mask
         joined = self.run.recipe.tokenizer.kind == "bpe"
         row = []
-        for part in parts[:-1]:
-            row += [*tokenizer.encode(part.rstrip(" ") if joined else part), tokenizer.mask_id]
-        row += tokenizer.encode(parts[-1])
+        for number, part in enumerate(parts):
+            last = number == len(parts) - 1
+            kept = part.rstrip(" ") if joined and not last else part
+            row += tokenizer.encode_after(kept) if number else tokenizer.encode(kept)
+            row += [] if last else [tokenizer.mask_id]
         self._check_length(text, len(row))
         return row
 

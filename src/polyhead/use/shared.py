@@ -35,6 +35,11 @@ FORMATS = {
     "masked_lm": ("huggingface", "onnx"),
     **dict.fromkeys(LABELLED, ("huggingface", "onnx")),
 }
+NO_CTRANSLATE2 = {
+    "masked_lm": "its BERT gives hidden states, and has no head that predicts masked tokens",
+    **dict.fromkeys(LABELLED, "it has no head that answers about texts, of BERT nor of GPT"),
+}
+"""Why CTranslate2 cannot hold a run of a task."""
 HIDDEN = {
     "options": "translate",
     "search": "translate",
@@ -72,8 +77,11 @@ def export_run(run: Run, to: str, out: str | Path, quantization: str = "float32"
     """
     formats = FORMATS[run.recipe.task]
     if to not in formats:
-        known = ", ".join(formats)
-        raise UsageError(f"no export of a run of {run.recipe.task} to {to!r}; there is {known}")
+        why = NO_CTRANSLATE2.get(run.recipe.task) if to == "ctranslate2" else None
+        raise UsageError(
+            f"no export of a run of {run.recipe.task} to {to!r}{f' ({why})' if why else ''}; "
+            f"there is {', '.join(formats)}"
+        )
     if quantization not in ("float32", "int8"):
         raise UsageError(f"quantization {quantization!r} is neither float32 nor int8")
     if to != "ctranslate2" and quantization != "float32":
