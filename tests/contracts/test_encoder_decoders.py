@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import pytest
 import torch
@@ -16,6 +16,7 @@ from polyhead import registry
 from polyhead.attention.masks import EMPTY, positions_of
 from polyhead.config import ModelSection
 from polyhead.errors import RunError
+from polyhead.layers.embeddings import OutputHead
 from polyhead.layers.loss import sequence_loss
 from polyhead.layers.packed import pack
 from polyhead.layers.swift import Quick
@@ -58,6 +59,10 @@ VARIANTS: dict[str, dict[str, tuple[dict[str, Any], bool]]] = {
         "pre-learned-shared": ({"norm": "pre", "positions": "learned"}, True),
         "pre-none-unshared": ({"norm": "pre", "positions": "none"}, False),
         "pre-unscaled-shared": ({"norm": "pre", "scale_scores": False}, True),
+        "post-biased-silu-shared": (
+            {"activation": "silu", "scale_embeddings": False, "output_bias": True},
+            True,
+        ),
     },
     "rnn_seq2seq": {
         "general": (attending("general", input_feeding=False), True),
@@ -136,7 +141,9 @@ def loss_of(
     """The loss of training, the model's own included."""
     real = torch.ones_like(labels, dtype=torch.bool)
     output = model(source, straight(source), target, straight(target))
-    return sequence_loss(output, model.head.weight, labels, real, smoothing=smoothing)[0]
+    head = cast(OutputHead, model.head)
+    weight, bias = head.weight, head.bias
+    return sequence_loss(output, weight, labels, real, bias=bias, smoothing=smoothing)[0]
 
 
 def test_every_registered_model_has_variants_here() -> None:

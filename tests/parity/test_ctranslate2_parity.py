@@ -25,6 +25,9 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "integer positions": {"positions": "integer", "max_length": 30},
     "no positions": {"positions": "none"},
     "unscaled scores": {"scale_scores": False, "norm": "pre"},
+    "Marian's options": {"activation": "silu", "scale_embeddings": False, "output_bias": True},
+    "GELU": {"activation": "gelu"},
+    "approximate GELU": {"activation": "gelu_tanh", "norm": "pre"},
     "two vocabularies": {"shared": False},
 }
 SOURCES = [[5, 9, 20, END_ID], [7, 8, 9, 10, 11, 12, END_ID], [200, END_ID]]

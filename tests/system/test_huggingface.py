@@ -15,6 +15,9 @@ from safetensors.torch import load_file, save_file
 from tokenizers import decoders, models, pre_tokenizers, processors, trainers
 
 import polyhead
+from polyhead.config import TokenizerConfig
+from polyhead.data.tokenizers import train
+from polyhead.export.huggingface import _write_tokenizer as write_tokenizer
 
 transformers = pytest.importorskip("transformers", reason="transformers is not installed")
 pytestmark = pytest.mark.xdist_group("huggingface")
@@ -26,15 +29,15 @@ LINES = [
 
 
 def byte_level(folder: Path) -> int:
-    """GPT-2's kind of tokenizer in the old files; returns its size."""
+    """GPT-2's kind of tokenizer in the old files, its end token first; returns its size."""
     inner = hf.Tokenizer(models.BPE())
     inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     inner.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=300, show_progress=False, initial_alphabet=pre_tokenizers.ByteLevel.alphabet()
-    )
+        vocab_size=300, show_progress=False, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        special_tokens=["<|endoftext|>"],
+    )  # fmt: skip
     inner.train_from_iterator(LINES, trainer)
-    inner.add_special_tokens(["<|endoftext|>"])
     inner.model.save(str(folder))
     vocabulary = inner.get_vocab()
     (folder / "vocab.json").write_text(json.dumps(vocabulary), encoding="utf-8")
@@ -83,7 +86,7 @@ def gpt2(tmp_path_factory: pytest.TempPathFactory) -> Path:
     size = byte_level(folder)
     config = transformers.GPT2Config(
         vocab_size=size, n_embd=32, n_layer=2, n_head=4, n_positions=48,
-        bos_token_id=size - 1, eos_token_id=size - 1,
+        bos_token_id=0, eos_token_id=0,
     )  # fmt: skip
     shaken(transformers.GPT2LMHeadModel(config)).save_pretrained(folder)
     return folder
@@ -138,6 +141,9 @@ def test_gpt2_in_and_out_again(gpt2: Path, tmp_path: Path) -> None:
     assert [back(line)["input_ids"] for line in LINES] == [
         cutter(line)["input_ids"] for line in LINES
     ]
+    assert back.pad_token == "<|endoftext|>"
+    last = len(back) - 1  # the last merge is a token like any other
+    assert back.decode([last], skip_special_tokens=True) == back.decode([last]) != ""
 
 
 def test_bert_in_and_out_again(bert: Path, tmp_path: Path) -> None:
@@ -164,6 +170,23 @@ def test_bert_in_and_out_again(bert: Path, tmp_path: Path) -> None:
         assert set(wanted["token_type_ids"]) == {0, 1}
 
 
+def in_half(model_class: Any, source: Path, folder: Path) -> Path:
+    """A copy of a directory with its weights in bfloat16."""
+    shutil.copytree(source, folder, ignore=shutil.ignore_patterns("*.safetensors"))
+    model_class.from_pretrained(source, dtype=torch.bfloat16).save_pretrained(folder)
+    stored = load_file(folder / "model.safetensors").values()
+    assert {tensor.dtype for tensor in stored} == {torch.bfloat16}
+    return folder
+
+
+def test_weights_in_half_precision_are_taken_in(gpt2: Path, rival: Path, tmp_path: Path) -> None:
+    imported(in_half(transformers.GPT2LMHeadModel, gpt2, tmp_path / "a"), tmp_path / "gpt2")
+    made = inside("export", rival, "--to", "huggingface", "--out", tmp_path / "whole")
+    assert made.code == 0, made.err
+    half = in_half(transformers.MarianMTModel, tmp_path / "whole", tmp_path / "half")
+    imported(half, tmp_path / "marian")
+
+
 def test_an_imported_run_is_a_run(gpt2: Path, tmp_path: Path) -> None:
     run = imported(gpt2, tmp_path / "run")
     assert info(run)["complete"] is True
@@ -182,6 +205,55 @@ def test_marian_in_and_out_again(rival: Path, tmp_path: Path) -> None:
     first, second = (polyhead.load(one) for one in (rival, run))
     assert first.translate(lines, beam=2) == second.translate(lines, beam=2)
     assert first.score(lines, lines) == pytest.approx(second.score(lines, lines), abs=1e-4)
+
+
+@torch.no_grad()
+def small_marian(folder: Path, size: int, **changes: Any) -> Any:
+    """A MarianMTModel of transformers' own, whose output has a bias, in a folder."""
+    sides = {
+        f"{side}_{key}": value
+        for side in ("encoder", "decoder")
+        for key, value in (("layers", 2), ("attention_heads", 4), ("ffn_dim", 64))
+    }
+    config = transformers.MarianConfig(
+        vocab_size=size, d_model=32, **sides, max_position_embeddings=40, eos_token_id=0,
+        pad_token_id=size - 1, decoder_start_token_id=size - 1, **changes,
+    )  # fmt: skip
+    model = shaken(transformers.MarianMTModel(config))
+    model.final_logits_bias.normal_()
+    for part in (model.model.encoder, model.model.decoder):
+        part.embed_positions.weight.copy_(part.embed_positions.create_weight())
+    model.save_pretrained(folder)
+    return model
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"activation_function": "swish", "scale_embedding": True}],
+    ids=["as transformers makes them", "OPUS-MT's shape"],
+)
+def test_marians_of_others_go_in_and_out(changes: dict[str, Any], tmp_path: Path) -> None:
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    tokenizer = train(TokenizerConfig(kind="unigram", vocab_size=100), LINES * 3)
+    write_tokenizer(theirs, tokenizer, 40)
+    small_marian(theirs, tokenizer.size, **changes)
+    run = imported(theirs, tmp_path / "run")
+    model = polyhead.load(run)
+    keys = model.run.recipe.model
+    activation = "silu" if changes else "gelu"
+    assert (keys.activation, keys.scale_embeddings) == (activation, bool(changes))
+    assert keys.output_bias is True
+    plain = model.translate(LINES, beam=2, max_length=12)
+    assert any(plain)
+    pytest.importorskip("ctranslate2", reason="CTranslate2 is not installed")
+    assert polyhead.load(run, engine="ctranslate2").translate(LINES, beam=1, max_length=12) == (
+        model.translate(LINES, beam=1, max_length=12)
+    )
+    back = tmp_path / "back"
+    made = inside("export", run, "--to", "huggingface", "--out", back)
+    assert made.code == 0, made.err
+    same_weights(theirs, back)
 
 
 @pytest.fixture
@@ -206,7 +278,7 @@ def test_pickles_are_refused(copy: Path, tmp_path: Path) -> None:
     ("changes", "code", "said"),
     [
         ({"model_type": "llama"}, 2, "of type 'llama'; there are gpt2, openai-gpt, bert, marian"),
-        ({"activation_function": "silu"}, 2, "its activation is silu (known: gelu_new"),
+        ({"activation_function": "tanh"}, 2, "its activation is tanh (known: gelu_new, gelu, relu"),
         ({"tie_word_embeddings": False}, 2, "its output has weights of its own"),
         ({"n_layer": 3}, 1, "missing: transformer.h.2.ln_1.weight"),
         ({"n_inner": 65}, 1, "needed (32, 65)"),

@@ -119,6 +119,23 @@ def test_log_probabilities_of_labels_are_those_of_log_softmax(
     torch.testing.assert_close(found, expected.detach())
 
 
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_a_bias_is_added_to_the_logits(smoothing: float) -> None:
+    hidden, weight, labels = example()
+    bias = torch.randn(len(weight), generator=torch.Generator().manual_seed(2), requires_grad=True)
+    loss, nll = cross_entropy(hidden, weight, labels, bias=bias, smoothing=smoothing)
+    logits = F.linear(hidden, weight, bias)
+    other = F.cross_entropy(logits, labels, reduction="sum", label_smoothing=smoothing)
+    parts = (hidden, weight, bias)
+    for found, wanted in zip(
+        torch.autograd.grad(loss, parts), torch.autograd.grad(other, parts), strict=True
+    ):
+        torch.testing.assert_close(found, wanted, atol=1e-5, rtol=1e-4)
+    assert loss.item() == pytest.approx(other.item(), rel=1e-5)
+    own = token_log_probabilities(hidden, weight, labels, bias=bias)
+    assert nll.item() == pytest.approx(-own.sum().item(), rel=1e-5)
+
+
 def test_no_tokens_cost_nothing() -> None:
     hidden, weight, labels = example()
     loss, nll = cross_entropy(hidden[:0], weight, labels[:0], smoothing=0.1)

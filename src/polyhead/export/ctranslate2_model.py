@@ -18,8 +18,16 @@ from polyhead.data.tokenizers import Tokenizer
 from polyhead.data.vocabularies import END, PAD, UNKNOWN
 from polyhead.errors import MissingExtraError, UsageError
 from polyhead.layers.block import DecoderBlock, EncoderBlock
+from polyhead.layers.feedforward import Activation
 from polyhead.models.gpt import GPT
 from polyhead.models.transformer import Transformer
+
+_ACTIVATIONS: dict[Activation, str] = {
+    "gelu_tanh": "GELUTanh",
+    "gelu": "GELU",
+    "relu": "RELU",
+    "silu": "SWISH",
+}
 
 
 def library() -> Any:
@@ -74,16 +82,11 @@ def save_ctranslate2_gpt(
     if not isinstance(model, GPT):
         raise UsageError(f"a {type(model).__name__} is no GPT, which alone CTranslate2 writes with")
     config = model.config
-    activations = {
-        "gelu_tanh": specs.Activation.GELUTanh,
-        "gelu": specs.Activation.GELU,
-        "relu": specs.Activation.RELU,
-    }
     spec = specs.TransformerDecoderModelSpec.from_config(
         config.num_layers,
         config.num_heads,
         pre_norm=config.norm == "pre",
-        activation=activations[config.activation],
+        activation=getattr(specs.Activation, _ACTIVATIONS[config.activation]),
     )
     decoder = spec.decoder
     decoder.scale_embeddings = False
@@ -115,12 +118,15 @@ def _specification(model: Transformer) -> Any:
         (config.num_layers, config.num_layers),
         config.num_heads,
         pre_norm=config.norm == "pre",
-        activation=specs.Activation.RELU,
+        activation=getattr(specs.Activation, _ACTIVATIONS[config.activation]),
     )
     encoder, decoder = spec.encoder, spec.decoder
     _put(encoder.embeddings[0], weight=model.source_embedding.weight)
     _put(decoder.embeddings, weight=model.target_embedding.weight)
     _put(decoder.projection, weight=model.head.weight)
+    if model.head.bias is not None:
+        _put(decoder.projection, bias=model.head.bias)
+    encoder.scale_embeddings = decoder.scale_embeddings = config.scale_embeddings
     for part, norm in ((encoder, model.encoder_norm), (decoder, model.decoder_norm)):
         part.position_encodings.encodings = _positions(model)
         if isinstance(norm, nn.LayerNorm):

@@ -25,6 +25,8 @@ from polyhead.models.transformer import Transformer
 from polyhead.runs.folder import Run, check_free, write_weights
 from polyhead.tasks.translation import Task
 
+ACTIVATIONS = {"relu": "relu", "gelu": "gelu", "gelu_tanh": "gelu_new", "silu": "silu"}
+"""Ours as Marian's config.json calls them."""
 CLOSE = 1e-4  # largest difference of a logit
 GREEDY = 40  # tokens that greedy translations are compared on
 
@@ -110,9 +112,9 @@ def _config(model: Transformer, tokenizer: Tokenizer) -> dict[str, Any]:
         "dropout": config.dropout,
         "attention_dropout": 0.0,
         "activation_dropout": 0.0,
-        "activation_function": "relu",
+        "activation_function": ACTIVATIONS[config.activation],
         "max_position_embeddings": config.max_length,
-        "scale_embedding": True,
+        "scale_embedding": config.scale_embeddings,
         "static_position_embeddings": True,
         "share_encoder_decoder_embeddings": True,
         "tie_word_embeddings": True,
@@ -168,7 +170,7 @@ def compare_translations(
     """
     transformers = library()
     theirs = transformers.AutoModelForSeq2SeqLM.from_pretrained(
-        folder, local_files_only=True
+        folder, local_files_only=True, dtype=torch.float32
     ).eval()
     cutter = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
     examples = sentences.corpus.examples
@@ -185,9 +187,10 @@ def compare_translations(
     options = Options(beam=1, alpha=0.0, max_length=length)
     sources = [examples.sources[i] for i in range(len(examples))]
     ours = translate_ids(model, sources, task.target_tokenizer, options)
+    never = theirs.generation_config.suppress_tokens or [UNKNOWN_ID, task.target_tokenizer.pad_id]
     written = theirs.generate(
-        batch.source, attention_mask=mask, num_beams=1, do_sample=False,
-        max_new_tokens=length, max_length=None,
+        batch.source, attention_mask=mask, num_beams=1, do_sample=False, suppress_tokens=never,
+        max_new_tokens=length, max_length=None, forced_eos_token_id=None,
     )  # fmt: skip
     for row, hypotheses in zip(written[:, 1:].tolist(), ours, strict=True):
         wanted = hypotheses[0].tokens if hypotheses else []

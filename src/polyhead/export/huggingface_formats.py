@@ -10,11 +10,13 @@ from torch import Tensor
 
 from polyhead.data.tokenizers import BEGINS, ENDS, MASKS, PADS
 from polyhead.errors import UsageError
+from polyhead.export.huggingface import ACTIVATIONS as MARIAN_ACTIVATIONS
 from polyhead.export.huggingface_language import ACTIVATIONS
 from polyhead.export.huggingface_names import bert_tensors, gpt_tensors, marian_tensors
 
 Settings = dict[str, Any]
 """Their config.json."""
+Weights = Mapping[str, Tensor]
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,7 @@ class Format:
 
     task: str
     refused: Callable[[Settings], Mapping[str, bool]]  # reasons that hold or do not
-    sections: Callable[[Settings, set[str]], dict[str, Any]]  # of the recipe: model, data
+    sections: Callable[[Settings, Weights], dict[str, Any]]  # of the recipe: model, data
     tensors: Callable[[Any], dict[str, Tensor]]
     special: Mapping[str, tuple[str, ...]]  # tokens that the task needs, by any of these names
     embedding: str  # the name of the weight that has a row for every token
@@ -32,10 +34,19 @@ class Format:
 
 
 def _activation(settings: Settings) -> str:
-    """What a GPT calls its activation."""
-    if settings["model_type"] == "gpt2":
-        return str(settings.get("activation_function", "gelu_new"))
-    return str(settings.get("afn", "gelu"))
+    """What a GPT or a Marian calls its activation."""
+    key, usual = {
+        "gpt2": ("activation_function", "gelu_new"),
+        "openai-gpt": ("afn", "gelu"),
+        "marian": ("activation_function", "gelu"),
+    }[settings["model_type"]]
+    found = str(settings.get(key, usual))
+    return "silu" if found == "swish" else found  # two names of one
+
+
+def _own(activations: Mapping[str, str]) -> dict[str, str]:
+    """Our names by theirs."""
+    return {theirs: own for own, theirs in activations.items()}
 
 
 def _gpt_refused(settings: Settings) -> dict[str, bool]:
@@ -56,9 +67,8 @@ def _gpt_refused(settings: Settings) -> dict[str, bool]:
     }
 
 
-def _gpt_sections(settings: Settings, names: set[str]) -> dict[str, Any]:
+def _gpt_sections(settings: Settings, weights: Weights) -> dict[str, Any]:
     kind = settings["model_type"]
-    ours = {theirs: own for own, theirs in ACTIVATIONS[kind].items()}
     model = {
         "kind": "gpt",
         "d_model": settings["n_embd"],
@@ -67,7 +77,7 @@ def _gpt_sections(settings: Settings, names: set[str]) -> dict[str, Any]:
         "d_ff": settings.get("n_inner") or 4 * settings["n_embd"],
         "max_length": settings["n_positions"],
         "norm": "pre" if kind == "gpt2" else "post",
-        "activation": ours[_activation(settings)],
+        "activation": _own(ACTIVATIONS[kind])[_activation(settings)],
         "dropout": settings.get("resid_pdrop", 0.1),
     }
     data = {"train": [], "valid": [], "context": settings["n_positions"]}
@@ -102,8 +112,8 @@ def _bert_refused(settings: Settings) -> dict[str, bool]:
     }
 
 
-def _bert_sections(settings: Settings, names: set[str]) -> dict[str, Any]:
-    if "cls.predictions.bias" not in names:
+def _bert_sections(settings: Settings, weights: Weights) -> dict[str, Any]:
+    if "cls.predictions.bias" not in weights:
         raise UsageError(
             "this BERT has no head for masked tokens (cls.predictions.*), which a run of masked_lm "
             "needs: take the one it was pre-trained with (BertForMaskedLM, BertForPreTraining)"
@@ -122,7 +132,7 @@ def _bert_sections(settings: Settings, names: set[str]) -> dict[str, Any]:
         "train": [],
         "valid": [],
         "context": settings["max_position_embeddings"],
-        "next_sentence": "cls.seq_relationship.weight" in names,
+        "next_sentence": "cls.seq_relationship.weight" in weights,
     }
     return {"model": model, "data": data}
 
@@ -133,11 +143,11 @@ def _marian_refused(settings: Settings) -> dict[str, bool]:
         for key in ("layers", "attention_heads", "ffn_dim")
     )
     last = settings["vocab_size"] - 1
+    known = MARIAN_ACTIVATIONS.values()
     return {
-        f"its activation is {settings.get('activation_function')}, and our Transformer's relu": (
-            settings.get("activation_function", "gelu") != "relu"
+        f"its activation is {_activation(settings)} (known: {', '.join(known)})": (
+            _activation(settings) not in known
         ),
-        "its embeddings are not scaled": not settings.get("scale_embedding", False),
         "its languages have an embedding each": (
             not settings.get("share_encoder_decoder_embeddings", True)
             or settings.get("decoder_vocab_size") not in (None, settings["vocab_size"])
@@ -151,13 +161,16 @@ def _marian_refused(settings: Settings) -> dict[str, bool]:
     }
 
 
-def _marian_sections(settings: Settings, names: set[str]) -> dict[str, Any]:
+def _marian_sections(settings: Settings, weights: Weights) -> dict[str, Any]:
     model = {
         "kind": "transformer",
         "d_model": settings["d_model"],
         "num_layers": settings["encoder_layers"],
         "num_heads": settings["encoder_attention_heads"],
         "d_ff": settings["encoder_ffn_dim"],
+        "activation": _own(MARIAN_ACTIVATIONS)[_activation(settings)],
+        "scale_embeddings": bool(settings.get("scale_embedding", False)),
+        "output_bias": "final_logits_bias" in weights and bool(weights["final_logits_bias"].any()),
         "dropout": settings.get("dropout", 0.1),
         "max_length": settings["max_position_embeddings"],
     }

@@ -21,7 +21,7 @@ from polyhead import registry
 from polyhead.data.tokenizers import Tokenizer
 from polyhead.errors import MissingExtraError, PolyheadError, RunError, UsageError
 from polyhead.export.huggingface import compare_translations, library
-from polyhead.export.huggingface_formats import FORMATS, Format, Settings
+from polyhead.export.huggingface_formats import FORMATS, Format, Settings, Weights
 from polyhead.export.huggingface_language import compare
 from polyhead.export.verify import TEXTS, Exported, random_sentences
 from polyhead.recipe.reading import load_recipe
@@ -52,7 +52,7 @@ def import_huggingface(source: str, out: Path) -> Exported:
         {
             "name": re.sub(r"[^\w.+-]+", "-", Path(source).name).strip("-") or "imported",
             "task": kind.task,
-            **_sections(kind, place, settings, set(weights)),
+            **_sections(kind, place, settings, weights),
             "tokenizer": _tokenizer_section(tokenizer),
             "training": {"max_steps": 1},
         },
@@ -127,9 +127,9 @@ def _format(place: Path, settings: Settings) -> Format:
     return kind
 
 
-def _sections(kind: Format, place: Path, settings: Settings, names: set[str]) -> dict[str, Any]:
+def _sections(kind: Format, place: Path, settings: Settings, weights: Weights) -> dict[str, Any]:
     try:
-        return kind.sections(settings, names)
+        return kind.sections(settings, weights)
     except KeyError as missing:
         raise RunError(f"{place}/config.json is damaged: it has no {missing}") from None
 
@@ -195,8 +195,6 @@ def _fill(
         other = weights.get(name, embedding)
         if other.shape == embedding.shape and not torch.equal(other, embedding):
             raise UsageError(f"{place} cannot be taken in: {name} is not the embedding's weight")
-    if "final_logits_bias" in weights and weights["final_logits_bias"].any():
-        raise UsageError(f"{place} cannot be taken in: its output has a bias, and ours has none")
     for name, view in views.items():
         view.copy_(weights[name])
 

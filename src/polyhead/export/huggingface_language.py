@@ -30,8 +30,9 @@ from polyhead.models.gpt import GPT
 from polyhead.runs.folder import Run, check_free, write_weights
 
 ACTIVATIONS = {
-    "gpt2": {"gelu_tanh": "gelu_new", "gelu": "gelu", "relu": "relu"},
-    "openai-gpt": {"gelu_tanh": "gelu", "relu": "relu"},  # its "gelu" is the tanh form
+    "gpt2": {"gelu_tanh": "gelu_new", "gelu": "gelu", "relu": "relu", "silu": "silu"},
+    # its "gelu" is the tanh form
+    "openai-gpt": {"gelu_tanh": "gelu", "relu": "relu", "silu": "silu"},
 }
 """Ours as they are called in each `model_type`."""
 LONGEST, WRITTEN = 64, 20  # tokens of the rows to compare, tokens written greedily
@@ -192,7 +193,7 @@ class Theirs:
         transformers = library()
         try:
             loaded = getattr(transformers, f"AutoModelFor{kind}").from_pretrained(
-                folder, local_files_only=True, use_safetensors=True
+                folder, local_files_only=True, use_safetensors=True, dtype=torch.float32
             )
             cutter = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
         except Exception as error:  # anything at all may be wrong with a folder

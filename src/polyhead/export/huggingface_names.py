@@ -91,8 +91,9 @@ def _bert_heads(model: BERT) -> dict[str, Tensor]:
 
 def marian_tensors(model: Transformer) -> dict[str, Tensor]:
     """A Transformer of one vocabulary by the names of MarianMTModel."""
-    shared = model.target_embedding.weight
-    found = {"model.shared.weight": shared, "final_logits_bias": shared.new_zeros(1, len(shared))}
+    shared, bias = model.target_embedding.weight, model.head.bias
+    biases = shared.new_zeros(len(shared)) if bias is None else bias
+    found = {"model.shared.weight": shared, "final_logits_bias": biases[None]}
     for side, blocks in (("encoder", model.encoder), ("decoder", model.decoder)):
         for number, block in enumerate(cast("Iterable[EncoderBlock | DecoderBlock]", blocks)):
             found |= _flat(f"model.{side}.layers.{number}", _marian_parts(block))

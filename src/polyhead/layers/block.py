@@ -89,6 +89,7 @@ class DecoderBlock(nn.Module):
         norm: NormPlace,
         num_heads: int,
         scale_scores: bool,
+        activation: Activation = "relu",
         name: str,
     ):
         super().__init__()
@@ -100,7 +101,7 @@ class DecoderBlock(nn.Module):
             d_model, num_heads, scale_scores=scale_scores, name=f"{name}.cross"
         )
         self.cross_residual = Residual(d_model, dropout, norm)
-        self.feedforward = FeedForward(d_model, d_ff)
+        self.feedforward = FeedForward(d_model, d_ff, activation)
         self.feedforward_residual = Residual(d_model, dropout, norm)
 
     def forward(

@@ -29,16 +29,18 @@ class TokenEmbedding(nn.Module):
 class OutputHead(nn.Module):
     """Logits over the vocabulary: hidden [..,E] -> [..,V]; the weight may be an embedding's.
 
-    `packed`, once set, is a faster form of the same product for inference.
+    With `bias` each token has a number of its own, zero at first. `packed`, once set, is a faster
+    form of the same product for inference.
     """
 
-    def __init__(self, weight: nn.Parameter):
+    def __init__(self, weight: nn.Parameter, *, bias: bool = False):
         super().__init__()
         self.weight = weight
+        self.bias = nn.Parameter(torch.zeros(len(weight))) if bias else None
         self.packed: nn.Module | None = None
 
     def forward(self, hidden: Tensor) -> Tensor:
         if self.packed is not None:
             logits: Tensor = self.packed(hidden)
             return logits
-        return F.linear(hidden, self.weight)
+        return F.linear(hidden, self.weight, self.bias)

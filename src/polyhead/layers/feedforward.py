@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Literal
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-Activation = Literal["relu", "gelu", "gelu_tanh"]
+Activation = Literal["relu", "gelu", "gelu_tanh", "silu"]
+_ACTIVATIONS: dict[Activation, Callable[[], nn.Module]] = {
+    "relu": nn.Identity,  # the layer before it has it already
+    "gelu": nn.GELU,
+    "gelu_tanh": partial(nn.GELU, "tanh"),
+    "silu": nn.SiLU,
+}
 
 
 class RectifiedLinear(nn.Linear):
@@ -22,15 +30,15 @@ class FeedForward(nn.Module):
     """FFN(x) = g(x W_1 + b_1) W_2 + b_2, with g(y) = max(0, y) in Vaswani et al. 2017, section 3.3.
 
     gelu: g(y) = y P(Y < y), Y normal (Hendrycks and Gimpel 2016; BERT). gelu_tanh: their
-    approximation of it, which GPT and GPT-2 use; on a CPU it is the slower of the two.
+    approximation of it, which GPT and GPT-2 use; on a CPU it is the slower of the two. silu, or
+    swish: g(y) = y / (1 + exp(-y)) (ibid.; Ramachandran et al. 2017; Marian).
     """
 
     def __init__(self, d_model: int, d_ff: int, activation: Activation = "relu"):
         super().__init__()
         rectified = activation == "relu"
         self.inner = RectifiedLinear(d_model, d_ff) if rectified else nn.Linear(d_model, d_ff)
-        approximate = "tanh" if activation == "gelu_tanh" else "none"
-        self.activation = nn.Identity() if rectified else nn.GELU(approximate)
+        self.activation = _ACTIVATIONS[activation]()
         self.outer = nn.Linear(d_ff, d_model)
         for linear in (self.inner, self.outer):
             nn.init.xavier_uniform_(linear.weight)

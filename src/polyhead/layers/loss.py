@@ -83,13 +83,22 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
 
 
 def cross_entropy(
-    hidden: Tensor, weight: Tensor, labels: Tensor, *, smoothing: float = 0.0
+    hidden: Tensor,
+    weight: Tensor,
+    labels: Tensor,
+    *,
+    bias: Tensor | None = None,
+    smoothing: float = 0.0,
 ) -> tuple[Tensor, Tensor]:
     """(sum of the smoothed loss, sum of the plain negative log-likelihood), in nats.
 
-    hidden [N,E], weight [V,E], labels [N]. With smoothing e the target distribution is
-    (1 - e) one-hot + e / V (Szegedy et al. 2016, section 7). Only the first value has a gradient.
+    hidden [N,E], weight [V,E], bias [V] or none, labels [N]. With smoothing e the target
+    distribution is (1 - e) one-hot + e / V (Szegedy et al. 2016, section 7). Only the first value
+    has a gradient.
     """
+    if bias is not None:  # one more column, for an input that is always 1
+        hidden = F.pad(hidden, (0, 1), value=1.0)
+        weight = torch.cat([weight, bias[:, None]], dim=1)
     loss, nll = _ChunkedCrossEntropy.apply(  # type: ignore[no-untyped-call]
         hidden, weight, labels, smoothing
     )
@@ -97,29 +106,37 @@ def cross_entropy(
 
 
 @torch.no_grad()
-def token_log_probabilities(hidden: Tensor, weight: Tensor, labels: Tensor) -> Tensor:
-    """log p of each label: hidden [N,E], weight [V,E], labels [N] -> [N] float32."""
+def token_log_probabilities(
+    hidden: Tensor, weight: Tensor, labels: Tensor, *, bias: Tensor | None = None
+) -> Tensor:
+    """log p of each label: hidden [N,E], weight [V,E], labels [N], bias [V] -> [N] float32."""
     parts = []
     for start in range(0, len(hidden), CHUNK):
         chunk = slice(start, start + CHUNK)
-        logits = F.linear(hidden[chunk], weight).float()
+        logits = F.linear(hidden[chunk], weight, bias).float()
         parts.append(logits.gather(1, labels[chunk, None])[:, 0] - logits.logsumexp(dim=-1))
     return torch.cat(parts) if parts else hidden.new_zeros(0)
 
 
 def sequence_loss(
-    output: Tensor | Taught, weight: Tensor, labels: Tensor, real: Tensor, *, smoothing: float = 0.0
+    output: Tensor | Taught,
+    weight: Tensor,
+    labels: Tensor,
+    real: Tensor,
+    *,
+    bias: Tensor | None = None,
+    smoothing: float = 0.0,
 ) -> tuple[Tensor, Tensor]:
     """`cross_entropy` of a model's output over the real labels, and the model's own loss, if any.
 
-    output: hidden states [B,T,E], or what `Taught` says; weight [V,E], labels [B,T], real
-    (bool [B,T]). The negative log-likelihood is the labels' alone.
+    output: hidden states [B,T,E], or what `Taught` says; weight [V,E], bias [V] or none, labels
+    [B,T], real (bool [B,T]). The negative log-likelihood is the labels' alone.
     """
     hidden = output.hidden if isinstance(output, Taught) else output
     states, wanted = hidden[real], labels[real]
-    loss, nll = cross_entropy(states, weight, wanted, smoothing=smoothing)
+    loss, nll = cross_entropy(states, weight, wanted, bias=bias, smoothing=smoothing)
     if isinstance(output, Taught):
         log_p = torch.zeros(real.shape, device=real.device)
-        log_p[real] = token_log_probabilities(states, weight, wanted)
+        log_p[real] = token_log_probabilities(states, weight, wanted, bias=bias)
         loss = loss + output.own(log_p)
     return loss, nll

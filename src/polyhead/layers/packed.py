@@ -200,12 +200,11 @@ def count_packed(module: nn.Module) -> dict[str, int]:
 
 
 def _packed(layer: nn.Linear | OutputHead, precision: Precision) -> nn.Module:
-    bias = layer.bias if isinstance(layer, nn.Linear) else None
     relu = isinstance(layer, RectifiedLinear)
     if precision == "int8":
-        return Int8Linear.from_weight(layer.weight, bias, relu=relu)
+        return Int8Linear.from_weight(layer.weight, layer.bias, relu=relu)
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-    return PackedLinear.from_weight(layer.weight, bias, dtype=dtype, relu=relu)
+    return PackedLinear.from_weight(layer.weight, layer.bias, dtype=dtype, relu=relu)
 
 
 def _onednn_product(rows: Tensor, blocked: Tensor, scale: Tensor, zeros: Tensor) -> Tensor:

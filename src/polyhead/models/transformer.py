@@ -22,6 +22,7 @@ from polyhead.config import ModelSection
 from polyhead.layers.block import DecoderBlock, EncoderBlock, NormPlace
 from polyhead.layers.dropout import Dropout
 from polyhead.layers.embeddings import OutputHead, TokenEmbedding
+from polyhead.layers.feedforward import Activation
 from polyhead.layers.positions import PositionKind, Positions
 from polyhead.layers.swift import Quick, Swift, SwiftDecoder, scripted
 
@@ -49,7 +50,10 @@ class Config(ModelSection):
     dropout: float = Field(0.1, ge=0, lt=1)
     norm: NormPlace = "post"
     positions: PositionKind = "sinusoidal"
+    activation: Activation = Field("relu", description="of the feed-forward layers")
     scale_scores: bool = Field(True, description="divide scores by the root of the head width")
+    scale_embeddings: bool = Field(True, description="multiply embeddings by the root of `d_model`")
+    output_bias: bool = Field(False, description="a learned number for every token of the target")
     max_length: int = Field(1024, ge=1, description="longest sequence, in tokens")
 
     @model_validator(mode="after")
@@ -156,9 +160,10 @@ class Transformer(nn.Module, Quick):
         super().__init__()
         self.config = config
         width = config.d_model
-        self.target_embedding = TokenEmbedding(target_vocab, width)
+        scaled = config.scale_embeddings
+        self.target_embedding = TokenEmbedding(target_vocab, width, scaled=scaled)
         self.source_embedding = (
-            self.target_embedding if shared else TokenEmbedding(source_vocab, width)
+            self.target_embedding if shared else TokenEmbedding(source_vocab, width, scaled=scaled)
         )
         self.positions = Positions(config.positions, width, config.max_length)
         self.dropout = Dropout(config.dropout)
@@ -169,6 +174,7 @@ class Transformer(nn.Module, Quick):
             "norm": config.norm,
             "num_heads": config.num_heads,
             "scale_scores": config.scale_scores,
+            "activation": config.activation,
         }
         layers = range(config.num_layers)
         self.encoder = nn.ModuleList(EncoderBlock(**block, name=f"encoder.{i}") for i in layers)
@@ -176,7 +182,7 @@ class Transformer(nn.Module, Quick):
         pre = config.norm == "pre"
         self.encoder_norm = nn.LayerNorm(width) if pre else nn.Identity()
         self.decoder_norm = nn.LayerNorm(width) if pre else nn.Identity()
-        self.head = OutputHead(self.target_embedding.weight)
+        self.head = OutputHead(self.target_embedding.weight, bias=config.output_bias)
         self.quick = False
         self.swift: Swift | None = None
 
@@ -288,4 +294,5 @@ def parameter_count(config: Config, *, source_vocab: int, target_vocab: int, sha
     embeddings = (target_vocab + (0 if shared else source_vocab)) * d
     learned = config.max_length * d if config.positions == "learned" else 0
     final_norms = 2 * norm if config.norm == "pre" else 0
-    return embeddings + learned + n * (encoder_block + decoder_block) + final_norms
+    bias = target_vocab if config.output_bias else 0
+    return embeddings + learned + n * (encoder_block + decoder_block) + final_norms + bias

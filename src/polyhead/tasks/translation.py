@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, cast
 
 import numpy as np
 import torch
@@ -26,6 +26,7 @@ from polyhead.data.tokenizers import END_ID, Tokenizer
 from polyhead.decoding.ensemble import mean_probability, members_of
 from polyhead.decoding.translate import Options, translate_ids
 from polyhead.errors import DataError, UsageError
+from polyhead.layers.embeddings import OutputHead
 from polyhead.layers.loss import sequence_loss, token_log_probabilities
 from polyhead.metrics.text import corpus_scores
 from polyhead.tasks.shared.protocol import Say
@@ -237,11 +238,13 @@ class Translation:
 
     def loss(self, model: nn.Module, batch: PairBatch, smoothing: float) -> tuple[Tensor, Tensor]:
         """(sum of the smoothed loss, sum of the plain NLL) over the batch's real target tokens."""
+        head = cast(OutputHead, model.head)
         return sequence_loss(
             model(batch.source, batch.source_positions, batch.inputs, batch.positions),
-            model.head.weight,  # type: ignore[union-attr, arg-type]
+            head.weight,
             batch.labels,
             batch.positions >= 0,
+            bias=head.bias,
             smoothing=smoothing,
         )
 
@@ -340,8 +343,10 @@ def _forced(model: nn.Module, batch: PairBatch) -> NDArray[np.float64]:
     found = []
     for one in members_of(model):
         hidden = one(batch.source, batch.source_positions, batch.inputs, batch.positions)
-        weight: Tensor = one.head.weight  # type: ignore[union-attr, assignment]
-        found.append(token_log_probabilities(hidden[real], weight, batch.labels[real]))
+        head = cast(OutputHead, one.head)
+        found.append(
+            token_log_probabilities(hidden[real], head.weight, batch.labels[real], bias=head.bias)
+        )
     values = torch.zeros(real.shape, device=real.device)
     values[real] = mean_probability(found)
     return values.sum(dim=1).double().cpu().numpy()
