@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from polyhead.data.framing import Example, Examples, Framer
-from polyhead.data.labelled import TaggedFile, read_tagged
+from polyhead.data.labelled import QuestionFile, TaggedFile, read_questions, read_tagged
 from polyhead.errors import DataError, DataFault
 from polyhead.metrics.labels import (
     answer_scores,
@@ -66,6 +68,45 @@ def test_conll_files_are_sentences_of_words_and_tags(tmp_path: Path) -> None:
     path.write_text("\n\n", encoding="utf-8")
     with pytest.raises(DataError, match="no line with a word and its tag"):
         list(read_tagged(TaggedFile(file=str(path))))
+
+
+def squad(path: Path, **question: Any) -> QuestionFile:
+    """A file of one question about "a red cat"."""
+    qas = [{"id": 1, "question": "which animal ?"} | question]
+    content = {"data": [{"title": "x", "paragraphs": [{"context": "a red cat", "qas": qas}]}]}
+    path.write_text("\ufeff" + json.dumps(content), encoding="utf-8")
+    return QuestionFile(file=str(path))
+
+
+def test_squad_files_are_questions_with_contexts_and_answers(tmp_path: Path) -> None:
+    answers = [{"text": "cat", "answer_start": 6}, {"text": "red cat", "answer_start": 2}]
+    (one,) = read_questions(squad(tmp_path / "a.json", answers=answers))
+    assert one.texts == ("which animal ?", "a red cat")
+    assert (one.target.start, one.target.texts) == (6, ("cat", "red cat"))
+    assert one.place == f"{tmp_path / 'a.json'}, question 1"
+
+
+@pytest.mark.parametrize(
+    ("question", "said"),
+    [
+        ({"answers": [{"text": "x"}]}, r"qas.0.answers.0.answer_start: Field required"),
+        (
+            {"answers": [{"text": "cat", "answer_start": "6"}]},
+            r"qas.0.answers.0.answer_start: Input should be a valid integer, found '6'",
+        ),
+        ({"answers": {"text": "cat"}}, r"qas.0.answers: Input should be a valid array"),
+        ({"answers": [{"text": 3, "answer_start": 6}]}, r"answers.0.text: .* valid string"),
+        ({"answers": [{"text": "cat", "answer_start": -3}]}, "'cat' does not stand at -3"),
+        ({"answers": []}, "question 1: it has no answer"),
+        ({}, "qas.0.answers: Field required"),
+    ],
+)
+def test_what_is_not_squad_is_told_with_its_place(
+    tmp_path: Path, question: dict[str, Any], said: str
+) -> None:
+    source = squad(tmp_path / "a.json", **question)
+    with pytest.raises(DataError, match=rf"a\.json.*{said}"):
+        list(read_questions(source))
 
 
 def test_correlations() -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from polyhead.config import DataPath, Section
 from polyhead.data.tables import TableSource, read_rows
@@ -179,6 +178,36 @@ class Answer:
     texts: tuple[str, ...]
 
 
+class _Squad(BaseModel):
+    """A part of SQuAD's JSON; what else stands there is not read."""
+
+    model_config = ConfigDict(strict=True)
+
+
+class _Answer(_Squad):
+    text: str
+    answer_start: int
+
+
+class _Question(_Squad):
+    id: str | int
+    question: str
+    answers: list[_Answer]
+
+
+class _Paragraph(_Squad):
+    context: str
+    qas: list[_Question]
+
+
+class _Article(_Squad):
+    paragraphs: list[_Paragraph]
+
+
+class _Articles(_Squad):
+    data: list[_Article]
+
+
 def read_questions(source: QuestionFile) -> Iterator[Labelled]:
     """Texts (question, context) and the Answer.
 
@@ -188,18 +217,24 @@ def read_questions(source: QuestionFile) -> Iterator[Labelled]:
     path = Path(source.file)
     try:
         with open_bytes(path) as file:
-            articles = json.load(file)["data"]
-        found = [(p["context"], q) for a in articles for p in a["paragraphs"] for q in p["qas"]]
-        rows = [(c, str(q["id"]), q["question"], q["answers"]) for c, q in found]
-    except (ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{path} is not SQuAD's JSON (data, paragraphs, qas): {error!r}") from None
+            text = file.read().decode("utf-8-sig")
+        articles = _Articles.model_validate_json(text).data
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"])) or "the whole"
+        message = f"{where}: {first['msg']}, found {first['input']!r:.60}"
+        raise DataError(f"{path} is not SQuAD's JSON (data, paragraphs, qas): {message}") from None
+    except ValueError as error:
+        raise DataError(f"{path} is not SQuAD's JSON (data, paragraphs, qas): {error}") from None
+    rows = [(p.context, q) for a in articles for p in a.paragraphs for q in p.qas]
     if not rows:
         raise DataError(f"{path}: there is no question")
-    for context, name, question, answers in rows:
-        place = f"{path}, question {name}"
-        if not answers:
+    for context, asked in rows:
+        place = f"{path}, question {asked.id}"
+        if not asked.answers:
             raise fault(place, "no_answer", "it has no answer, and every question needs one")
-        text, start = answers[0]["text"], answers[0]["answer_start"]
-        if context[start : start + len(text)] != text:
+        text, start = asked.answers[0].text, asked.answers[0].answer_start
+        if start < 0 or context[start : start + len(text)] != text:
             raise fault(place, "answer", f"{text!r} does not stand at {start} of the context")
-        yield Labelled((question, context), Answer(start, tuple(a["text"] for a in answers)), place)
+        texts = tuple(answer.text for answer in asked.answers)
+        yield Labelled((asked.question, context), Answer(start, texts), place)
