@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -362,6 +363,21 @@ def shipped() -> list[Path]:
 def test_a_shipped_recipe_is_valid(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("POLYHEAD_DATA", "/data")
     assert isinstance(load_recipe(path), Recipe)
+
+
+def test_a_recipe_keeps_the_vocabulary_of_the_run_that_it_says_to_start_from(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("POLYHEAD_DATA", "/data")
+    found = {}
+    for path in shipped():
+        header = " ".join(path.read_text(encoding="utf-8").replace("\n#", "").split())
+        if advice := re.search(rf"polyhead finetune {path.stem} --from runs/([\w-]+)", header):
+            found[path.stem] = advice[1]
+    assert found == dict.fromkeys(("kornli", "korsts", "nsmc"), "nsmc-masked")
+    for name, origin in found.items():
+        ours, theirs = load_recipe(find_recipe(name)), load_recipe(find_recipe(origin))
+        assert (ours.tokenizer, ours.model) == (theirs.tokenizer, theirs.model)
 
 
 # --- the registry
