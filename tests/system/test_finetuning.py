@@ -160,16 +160,29 @@ def test_every_key_that_does_not_fit_is_listed_at_once(
     assert not (tmp_path / "run").exists()
 
 
-def test_learned_positions_of_another_length_are_told_as_shapes(
+def test_of_learned_positions_the_first_are_carried_over_and_more_are_refused(
     corpus: Path, tmp_path: Path
 ) -> None:
     recipe = write_recipe(tmp_path / "recipe.yaml", corpus, model={"positions": "learned"})
     assert inside("train", recipe, "training.max_steps=1", "--out", tmp_path / "a").code == 0
+    run = tmp_path / "b"
     outcome = inside(
-        *("finetune", recipe, "model.max_length=99"),
-        *("--from", tmp_path / "a", "--out", tmp_path / "b"),
+        *("finetune", recipe, "model.max_length=99", "training.max_steps=1"),
+        *("--from", tmp_path / "a", "--out", run),
     )
-    check_told(outcome, 1, "other shapes", "(128, 32) in the run, (99, 32) here")
+    assert outcome.code == 0, outcome.err
+    ours, theirs = first(run), read_weights(tmp_path / "a" / "model.safetensors")
+    assert torch.equal(ours["positions.table"], theirs["positions.table"][:99])
+    assert info(run)["finetuned_from"]["dropped"] == ["positions.table[99:]"]
+    assert "are dropped: positions.table[99:]" in outcome.err
+    outcome = inside(
+        *("finetune", recipe, "model.max_length=200"),
+        *("--from", tmp_path / "a", "--out", tmp_path / "c"),
+    )
+    check_told(
+        *(outcome, 1, "positions.table: 128 learned positions in the run, 200 here"),
+        "set model.max_length to at most 128",
+    )
 
 
 def test_a_kept_vocabulary_and_another_one_exclude_each_other(

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from polyhead_system import check_told, info, inside, journal
-from test_masked_lm import write_masked_recipe
+from test_masked_lm import write_masked_recipe, write_pairs_recipe
 
 import polyhead
+from polyhead.runs.folder import read_weights
 
 pytestmark = pytest.mark.xdist_group("labelled")
 ANIMALS, COLOURS = ("cat", "dog", "hen"), ("red", "blue", "pink")
@@ -171,6 +173,83 @@ def test_fine_tuning_carries_what_was_learned_from_text(tmp_path: Path) -> None:
     assert inside("evaluate", tmp_path / "run").code == 0
 
 
+def finetuned(folder: Path, origin: Path, task: str, kind: str = "bert", **changes: Any) -> Path:
+    """A step on the task's data, from a run's weights."""
+    folder.mkdir(exist_ok=True)
+    recipe = write_task(folder, task, kind, **changes)
+    wanted = yaml.safe_load(recipe.read_text(encoding="utf-8"))
+    wanted["model"], wanted["training"]["max_steps"] = {"kind": kind}, 1
+    del wanted["tokenizer"]
+    recipe.write_text(yaml.safe_dump(wanted), encoding="utf-8")
+    return finetuned_by(recipe, origin, folder / "run")
+
+
+def finetuned_by(recipe: Path, origin: Path, out: Path) -> Path:
+    outcome = inside("finetune", recipe, "--from", origin, "--out", out)
+    assert outcome.code == 0, outcome.err
+    assert inside("evaluate", out, "--split", "valid").code == 0
+    return out
+
+
+def labels(run: Path) -> Any:
+    return json.loads((run / "labels.json").read_text(encoding="utf-8"))
+
+
+HEADS = {
+    "bert": ["answers.output.bias", "answers.output.weight"],
+    "gpt": ["answers.bias", "answers.weight"],
+}
+
+
+@pytest.mark.parametrize("kind", ["bert", "gpt"])
+def test_labels_are_those_of_the_new_data_whatever_the_run_before_knew(
+    tmp_path: Path, kind: str
+) -> None:
+    one_step = {"training": {"max_steps": 1}}
+    origin = trained(tmp_path, "classification", kind, **one_step)
+    same = finetuned(tmp_path / "same", origin, "classification", kind)
+    assert info(same)["finetuned_from"]["fresh"] == []
+    assert labels(same) == {"names": sorted(ANIMALS)}
+
+    numbers = finetuned(tmp_path / "numbers", origin, "regression", kind)
+    carried = info(numbers)["finetuned_from"]
+    assert sorted(carried["fresh"]) == HEADS[kind] == carried["dropped"]
+    assert labels(numbers)["mean"] == pytest.approx(1.5)
+
+    recipe = tmp_path / "same" / "it.yaml"
+    for name, _ in PARTS:
+        table = tmp_path / "same" / f"{name}.tsv"
+        other = re.sub(r"\t(dog|hen)$", "\tother", table.read_text(), flags=re.MULTILINE)
+        table.write_text(other, encoding="utf-8")
+    two = finetuned_by(recipe, origin, tmp_path / "two")
+    assert labels(two) == {"names": ["cat", "other"]}
+    assert sorted(info(two)["finetuned_from"]["fresh"]) == HEADS[kind]
+
+    again = finetuned(tmp_path / "again", numbers, "classification", kind)
+    assert labels(again) == {"names": sorted(ANIMALS)}
+    for name, _ in PARTS:
+        table = tmp_path / "numbers" / f"{name}.tsv"
+        table.write_text(re.sub(r"(\d)\.5", r"4\1", table.read_text()), encoding="utf-8")
+    scaled = finetuned_by(tmp_path / "numbers" / "it.yaml", numbers, tmp_path / "scaled")
+    assert labels(scaled)["mean"] == pytest.approx(41)
+    assert info(scaled)["finetuned_from"]["fresh"] == []
+
+
+def test_the_pooler_learned_with_next_sentences_is_carried_over(tmp_path: Path) -> None:
+    pairs = write_pairs_recipe(tmp_path)
+    outcome = inside("train", pairs, "training.max_steps=2", "--out", tmp_path / "pairs")
+    assert outcome.code == 0, outcome.err
+    run = finetuned(tmp_path / "a", tmp_path / "pairs", "classification")
+    carried = info(run)["finetuned_from"]
+    assert sorted(carried["fresh"]) == HEADS["bert"]
+    assert not [name for name in carried["dropped"] if "pooler" in name]
+    before = read_weights(tmp_path / "pairs" / "model.safetensors")
+    begun = read_weights(run / "checkpoints" / "step-00000000" / "model.safetensors")
+    for part in ("weight", "bias"):
+        theirs = before[f"next_sentence.pooler.dense.{part}"]
+        assert begun[f"answers.pooler.dense.{part}"].equal(theirs)
+
+
 def test_a_gpt_gets_two_new_tokens_and_a_linear_layer(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("a red cat sat here\n" * 60, encoding="utf-8")
     recipe: dict[str, Any] = {
@@ -224,10 +303,21 @@ def test_wrong_use_is_told(tmp_path: Path) -> None:
     check_told(inside("train", recipe, "data.lm_weight=1", *out), 2, "leave it out")
     assert inside("train", recipe, "training.max_steps=2", *out).code == 0
     told = inside("classify", tmp_path / "run", "-", stdin=b"a\tb\tc\n")
-    check_told(told, 2, "a text, or a pair with a tab between, is needed, found 3")
+    check_told(told, 2, "input 1", "a text, as in training, is needed, found 3")
     check_told(inside("fill", tmp_path / "run", "[MASK]"), 2, "it cannot .fill()", ".classify")
     told = inside("export", tmp_path / "run", "--to", "ctranslate2", "--out", tmp_path / "c")
     check_told(told, 2, "'ctranslate2' (it has no head that answers about texts", "onnx")
+
+
+def test_a_model_of_pairs_takes_pairs_and_names_the_line_that_is_none(tmp_path: Path) -> None:
+    recipe = write_task(tmp_path, "regression", training={"max_steps": 1})
+    out = ("--out", tmp_path / "run")
+    told = inside("train", recipe, "data.valid.pair_column=null", *out)
+    check_told(told, 2, "data.symmetric: pairs are needed", "in data.valid has no pair_column")
+    assert inside("train", recipe, *out).code == 0
+    told = inside("classify", tmp_path / "run", "-", stdin=b"a\tb\nc\n")
+    check_told(told, 2, "input 2: 'c': a pair with a tab between, as in training, is needed")
+    assert len(inside("classify", tmp_path / "run", "-", stdin=b"a\tb\nc\td\n").lines) == 2
 
 
 @pytest.mark.parametrize(

@@ -17,8 +17,8 @@ from polyhead.data.framing import Example, LabelledBatch
 from polyhead.data.labelled import Labelled, LabelledTable, LabelledTables, fault, read_labelled
 from polyhead.errors import DataError
 from polyhead.metrics.labels import accuracy, macro_f1
-from polyhead.tasks.shared.objective import Answers, Frame, fields
-from polyhead.tasks.shared.rows import label_loss, named, one_row
+from polyhead.tasks.shared.objective import Answers, Frame
+from polyhead.tasks.shared.rows import label_loss, named, one_row, text_or_pair
 from polyhead.tasks.shared.supervised import Supervised, SupervisedData
 
 
@@ -89,9 +89,9 @@ class Classification:
         found = [one["label"] for one in said]
         return {"accuracy": accuracy(found, right), "f1": macro_f1(found, right)}
 
-    def input(self, line: str) -> tuple[str, ...]:
+    def input(self, line: str, data: Data) -> tuple[str, ...]:
         """A text, or two with a tab between."""
-        return fields(line, 1, 2, "a text, or a pair with a tab between,")
+        return text_or_pair(line, data.train)
 
 
 OBJECTIVE = Classification()

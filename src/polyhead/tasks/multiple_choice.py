@@ -80,7 +80,7 @@ class MultipleChoice:
         """Accuracy."""
         return {"accuracy": accuracy([int(one["label"]) for one in said], right)}
 
-    def input(self, line: str) -> tuple[str, ...]:
+    def input(self, line: str, data: Data) -> tuple[str, ...]:
         """A text and its choices, with tabs between."""
         return fields(line, 3, None, "a text and its choices, with tabs between,")
 

@@ -105,7 +105,7 @@ class QuestionAnswering:
         """SQuAD's exact match and F1."""
         return answer_scores([one["label"] for one in said], right)
 
-    def input(self, line: str) -> tuple[str, ...]:
+    def input(self, line: str, data: Data) -> tuple[str, ...]:
         """A question and its context, with a tab between."""
         return fields(line, 2, 2, "a question and its context, with a tab between,")
 

@@ -19,8 +19,8 @@ from polyhead.data.framing import Example, LabelledBatch
 from polyhead.data.labelled import Labelled, LabelledTable, LabelledTables, read_numbers
 from polyhead.errors import DataError
 from polyhead.metrics.labels import pearson, spearman
-from polyhead.tasks.shared.objective import Answers, Frame, fields
-from polyhead.tasks.shared.rows import one_row
+from polyhead.tasks.shared.objective import Answers, Frame
+from polyhead.tasks.shared.rows import one_row, text_or_pair
 from polyhead.tasks.shared.supervised import Supervised, SupervisedData
 
 
@@ -90,9 +90,9 @@ class Regression:
             "squared_error": error,
         }
 
-    def input(self, line: str) -> tuple[str, ...]:
+    def input(self, line: str, data: Data) -> tuple[str, ...]:
         """A text, or two with a tab between."""
-        return fields(line, 1, 2, "a text, or a pair with a tab between,")
+        return text_or_pair(line, data.train)
 
 
 OBJECTIVE = Regression()

@@ -94,7 +94,7 @@ class Tagging:
         every = [[tag for tags in side for tag in tags] for side in (found, right)]
         return entity_f1(found, right) | {"accuracy": accuracy(*every)}
 
-    def input(self, line: str) -> tuple[str, ...]:
+    def input(self, line: str, data: Data) -> tuple[str, ...]:
         """A text, its words with spaces between."""
         return (" ".join(line.split()),)
 

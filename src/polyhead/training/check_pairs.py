@@ -93,7 +93,7 @@ def _check_tokens(
     kind = registry.find("tasks", recipe.task)
     try:
         if origin is not None and origin.keeps_vocabulary:
-            task: Translation = kind.Task.load(origin.recipe, origin.run.path)
+            task: Translation = origin.new_task()
         else:
             recipe = origin.recipe if origin is not None else recipe
             task = kind.Task.train_tokenizers(recipe, parts["train"])

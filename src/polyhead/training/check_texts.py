@@ -139,7 +139,7 @@ def _check_tokens(
         read = Documents([one.texts[0] for one in train], [one.place for one in train])
     try:
         if origin is not None and origin.keeps_vocabulary:
-            task = kind.Task.load(recipe, origin.run.path)
+            task = origin.new_task()
         else:
             task = kind.Task.train_tokenizers(recipe, read)
         if labelled:

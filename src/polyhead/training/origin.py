@@ -6,7 +6,7 @@ fresh, what the new model does not have is dropped; both are said, and noted in 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -18,11 +18,16 @@ from polyhead.config import ModelSection, Recipe, Section
 from polyhead.data.tokenizers import Tokenizer
 from polyhead.errors import RecipeError, RunError
 from polyhead.layers.embeddings import OutputHead, TokenEmbedding
+from polyhead.layers.positions import Positions
 from polyhead.runs.folder import Run
+from polyhead.tasks.shared.supervised import Supervised
 from polyhead.training.progress import say
 
 # Keys that may differ from the run's: no weight's meaning depends on them.
 FREE = {"from", "preset", "dropout", "max_length"}
+
+ANSWERS = "answers."  # the head of GPT and BERT about labelled texts
+POOLERS = ("next_sentence.pooler.", "answers.pooler.")  # BERT's one pooler, by the head it is in
 
 
 @dataclass
@@ -75,6 +80,13 @@ class Origin:
         self.recipe = recipe.model_copy(update={"model": model, "tokenizer": tokenizer})
         self.carried: Carried | None = None
 
+    def new_task(self) -> Any:
+        """The recipe's task with the run's tokenizers; labels are learned from its own data."""
+        task = registry.find("tasks", self.recipe.task).Task.load(self.recipe, self.run.path)
+        if isinstance(task, Supervised):
+            task.learned = None
+        return task
+
     def begin(self, model: nn.Module, task: Any) -> None:
         """Give a fresh model the run's weights, say and note what became of them."""
         self.carried = carry(model, task, self.run.weights(), self.task, self.run)
@@ -115,38 +127,71 @@ def _fill_in(section: Any, theirs: Section) -> tuple[Any, dict[str, str]]:
 def carry(model: nn.Module, task: Any, weights: dict[str, Tensor], old: Any, run: Run) -> Carried:
     """Copy a run's weights into a fresh model by name, rows of a vocabulary by token.
 
-    Raises RunError naming every weight of another shape, or where none fits.
+    Of learned positions, a shorter model takes the first. Raises RunError naming every weight of
+    another shape, or where none fits.
     """
     parameters = dict(model.named_parameters())
     found = Carried(str(run.path), int(run.info.get("weights_step") or run.info["step"]))
-    rows = set(_vocabulary_weights(model))
-    wrong = [
-        f"{name}: {tuple(weights[name].shape)} in the run, {tuple(p.shape)} here"
-        for name, p in parameters.items()
-        if name in weights and weights[name].shape[name in rows :] != p.shape[name in rows :]
-    ]
+    rows, tables = set(_vocabulary_weights(model)), set(_learned_positions(model))
+    taken = _taken(parameters, weights, task, old)
+    wrong = []
+    for name, theirs in taken.items():
+        here, there = parameters[name].shape, weights[theirs].shape
+        free = name in rows or name in tables
+        if here[free:] != there[free:]:
+            wrong.append(f"{theirs}: {tuple(there)} in the run, {tuple(here)} here")
+        elif name in tables and here[0] > there[0]:
+            wrong.append(
+                f"{name}: {there[0]} learned positions in the run, {here[0]} here; set "
+                f"model.max_length to at most {there[0]}"
+            )
     if wrong:
         raise RunError(
             f"weights of {run.path} have other shapes than the recipe's model:\n  "
             + "\n  ".join(wrong)
         )
+    found.dropped = sorted(weights.keys() - taken.values())
     for name, parameter in parameters.items():
-        if name not in weights:
+        if name not in taken:
             found.fresh.append(name)
             continue
         found.carried += 1
+        weight = weights[taken[name]]
+        if name in tables and len(weight) > len(parameter):
+            found.dropped.append(f"{name}[{len(parameter)}:]")
+            weight = weight[: len(parameter)]
         if name not in rows:
-            parameter.copy_(weights[name])
+            parameter.copy_(weight)
             continue
         label, tokenizer = task.vocabulary(name)
-        ours, theirs, counts = _rows_by_token(tokenizer, old.vocabulary(name)[1])
-        parameter[ours] = weights[name][theirs].to(parameter)
+        ours, kept, counts = _rows_by_token(tokenizer, old.vocabulary(name)[1])
+        parameter[ours] = weight[kept].to(parameter)
         found.vocabulary[label] = counts
         if counts["new"]:
             found.partly.append(name)
-    found.dropped = sorted(weights.keys() - parameters.keys())
     if not found.carried:
         raise RunError(f"{run.path} has no weight in common with the recipe's model")
+    return found
+
+
+def _taken(
+    parameters: Container[str], weights: dict[str, Tensor], task: Any, old: Any
+) -> dict[str, str]:
+    """The run's weight that each of our parameters takes, by their names.
+
+    What a head says of texts means something only to the same question with the same labels.
+    """
+    same = isinstance(task, Supervised) and task.answers_as(old)
+    found = {}
+    for theirs in weights:
+        ours = theirs
+        for here, there in (POOLERS, POOLERS[::-1]):
+            if theirs.startswith(there) and theirs not in parameters:
+                ours = here + theirs.removeprefix(there)
+        if ours in parameters and (
+            same or ours.startswith(POOLERS) or not ours.startswith(ANSWERS)
+        ):
+            found[ours] = theirs
     return found
 
 
@@ -156,6 +201,13 @@ def _vocabulary_weights(model: nn.Module) -> Iterator[str]:
         if isinstance(module, TokenEmbedding | OutputHead):
             for name, _ in module.named_parameters(recurse=False):
                 yield f"{place}.{name}" if place else name
+
+
+def _learned_positions(model: nn.Module) -> Iterator[str]:
+    """Names of the parameters that have a row for every position."""
+    for place, module in model.named_modules():
+        if isinstance(module, Positions) and module.kind == "learned":
+            yield f"{place}.table"
 
 
 def _rows_by_token(new: Tokenizer, old: Tokenizer) -> tuple[list[int], list[int], dict[str, int]]:

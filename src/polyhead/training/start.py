@@ -107,7 +107,7 @@ def prepare(recipe: Recipe, out: Path, processes: Processes = ALONE) -> Prepared
     kind = registry.find("tasks", recipe.task)
     read = kind.Task.read_training(recipe, say)
     if origin is not None and origin.keeps_vocabulary:
-        task = kind.Task.load(recipe, origin.run.path)
+        task = origin.new_task()
     else:
         task = _task(recipe, read, processes)
     corpus = task.training_corpus(read, say)

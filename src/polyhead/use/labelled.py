@@ -51,7 +51,7 @@ class LabelledModel:
         texts = []
         for number, line in enumerate(inputs, start=1):
             try:
-                texts.append(objective.input(line))
+                texts.append(objective.input(line, self.task.data))
             except UsageError as error:
                 raise UsageError(f"input {number}: {error}") from None
         examples = self._examples(texts, say)
@@ -103,7 +103,7 @@ class LabelledModel:
     def attention(self, text: str, target: str | None = None) -> AttentionMaps:
         """Every attention weight while an input is read (of several rows, the first)."""
         check_one_text(text, target)
-        examples = self._examples([self.task.objective.input(text)], lambda _: None)
+        examples = self._examples([self.task.objective.input(text, self.task.data)], lambda _: None)
         ids, kinds = examples.examples[0].rows[0]
         row = torch.tensor([ids, list(range(len(ids))), kinds], device=device_of(self.model))
         read = row.split(1)[: 2 if self.task.is_gpt else 3]

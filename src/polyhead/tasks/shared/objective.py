@@ -66,8 +66,9 @@ class Objective(Protocol):
     ) -> dict[str, float]:
         """Scores of what was said of texts with these targets."""
 
-    def input(self, line: str) -> tuple[str, ...]:
-        """The texts of a line that a user gives; raises UsageError."""
+    def input(self, line: str, data: Any) -> tuple[str, ...]:
+        """The texts of a line that a user gives, as the recipe's `data:` has them; raises
+        UsageError."""
 
 
 def fields(line: str, least: int, most: int | None, what: str) -> tuple[str, ...]:

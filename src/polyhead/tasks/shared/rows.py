@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from polyhead.data.framing import Example
-from polyhead.data.labelled import Labelled
-from polyhead.tasks.shared.objective import Answers, Frame
+from polyhead.data.labelled import Labelled, LabelledTable
+from polyhead.tasks.shared.objective import Answers, Frame, fields
 
 
 def one_row(one: Labelled, frame: Frame, target: float) -> tuple[list[Example], int]:
@@ -28,6 +28,19 @@ def framed(
     rows = [frame.framer.row(parts) for parts in several]
     example = Example([(ids, texts) for ids, texts, _ in rows], target, one.place, one.target)
     return [example], sum(cut for _, _, cut in rows)
+
+
+def text_or_pair(line: str, training: Sequence[LabelledTable]) -> tuple[str, ...]:
+    """A text, or two with a tab between, as in training; either where that is not known.
+
+    Raises UsageError for what is not so.
+    """
+    pairs = {table.pair_column is not None for table in training}
+    if pairs == {True}:
+        return fields(line, 2, 2, "a pair with a tab between, as in training,")
+    if pairs == {False}:
+        return fields(line, 1, 1, "a text, as in training,")
+    return fields(line, 1, 2, "a text, or a pair with a tab between,")
 
 
 def label_loss(logits: Tensor, targets: Tensor, smoothing: float) -> tuple[Tensor, Tensor]:

@@ -85,6 +85,14 @@ class Supervised:
             raise RunError(f"{LABELS} is missing: the run folder is damaged")
         return self.learned
 
+    def answers_as(self, other: object) -> bool:
+        """Whether a model's answers mean the same to another task: its question, its labels."""
+        return (
+            isinstance(other, Supervised)
+            and other.recipe.task == self.recipe.task
+            and other.known.get("names") == self.known.get("names")
+        )
+
     # --- making and keeping it
 
     @classmethod
@@ -288,6 +296,13 @@ def check_model(recipe: Recipe) -> None:
         problems.append(f"model.kind: the task {recipe.task} needs gpt or bert (found {kind!r})")
     if kind == "bert" and recipe.data.lm_weight is not None:  # type: ignore[attr-defined]
         problems.append("data.lm_weight: BERT has no language model's loss; leave it out")
+    if getattr(recipe.data, "symmetric", False):
+        problems += [
+            f"data.symmetric: pairs are needed; {source.label} in data.{split} has no pair_column"
+            for split in ("train", "valid", "test")
+            for source in getattr(recipe.data, split)
+            if source.pair_column is None
+        ]
     if problems:
         raise RecipeError(recipe.name, problems)
 
