@@ -55,9 +55,14 @@ AtLeastOne = AfterValidator(_some)
 """A list that is not empty; that of a run which was not trained here may be."""
 
 
+Family = Literal["encoder-decoder", "decoder", "encoder"]
+
+
 class DataSection(Section):
     """The `data:` section of any task."""
 
+    # the families of models that can learn the task
+    families: ClassVar[tuple[Family, ...]] = ()
     # what `training:` says where the recipe does not: another task, other customs
     training_defaults: ClassVar[dict[str, Any]] = {}
     # what validation shows besides nll, and early stopping may watch
@@ -68,6 +73,7 @@ class ModelSection(Section):
     """What the `model:` section may say for every kind; a kind's `Config` adds its own keys."""
 
     model_config = ConfigDict(serialize_by_alias=True)
+    family: ClassVar[Family]
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}  # values by the name of a size
     from_: DataPath | None = Field(
         None, alias="from", description="a run whose weights to start from; see docs/finetune.md"

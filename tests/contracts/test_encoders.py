@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from kinds import ENCODERS
+from kinds import of_family
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -18,7 +18,7 @@ from polyhead.runs.folder import load_weights, read_weights, weights_of
 
 VOCAB = 40
 SMALL = {"d_model": 32, "num_layers": 2, "num_heads": 4, "d_ff": 64, "max_length": 24}
-every_model = pytest.mark.parametrize("kind", sorted(ENCODERS))
+every_model = pytest.mark.parametrize("kind", of_family("encoder"))
 
 
 def make(kind: str, *, scale: float = 1.0, **keys: Any) -> nn.Module:

@@ -78,6 +78,28 @@ def test_all_problems_of_all_sections_are_told_at_once_with_nearest_names() -> N
         assert any(problem.startswith(line) for problem in found), (line, found)
 
 
+@pytest.mark.parametrize(
+    ("kind", "task", "needed"),
+    [
+        ("gpt", "translation", "conv_seq2seq or rnn_seq2seq or transformer"),
+        ("bert", "language_modeling", "gpt"),
+        ("gpt", "masked_lm", "bert"),
+        ("rnn_seq2seq", "tagging", "bert or gpt"),
+    ],
+)
+def test_a_model_that_cannot_learn_the_task_is_told_before_data_is_read(
+    kind: str, task: str, needed: str
+) -> None:
+    found = problems(raw(model={"kind": kind}, task=task))
+    assert f"model.kind: the task {task} needs {needed} (found {kind!r})" in found
+
+
+def test_every_task_can_be_learnt_by_some_model() -> None:
+    families = {registry.find("models", kind).Config.family for kind in registry.names("models")}
+    for task in registry.names("tasks"):
+        assert families.intersection(registry.find("tasks", task).Data.families), task
+
+
 def test_early_stopping_watches_what_the_task_shows() -> None:
     [told] = problems(raw(), "training.early_stopping.metric=accuracy")
     assert "the task translation has no accuracy; it has bleu, chrf, nll, none" in told

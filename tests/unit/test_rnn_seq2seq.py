@@ -41,6 +41,11 @@ def ids(*shape: int) -> Tensor:
         ({"attention": {"score": "none", "weights": "hard"}}, "hard needs attention"),
         ({"attention": {"score": "dot", "width": 9}}, "dot has none"),
         ({"attention": {"score": "none", "width": 9}}, "none has none"),
+        ({"attention": {"reward": 1.0}}, "reward: 1.0 needs weights: hard"),
+        (
+            {"attention": {"score": "none", "scope": "local-p", "weights": "hard"}},
+            "leave scope at global; weights: hard needs attention",
+        ),
         ({"d_model": 7, "bidirectional": True}, "choose an even d_model"),
     ],
 )

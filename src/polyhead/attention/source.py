@@ -55,8 +55,9 @@ class Centre(nn.Module):
 class SourceAttention(nn.Module):
     """Luong et al. 2015, section 3; Bahdanau et al. 2015; hard: Xu et al. 2015, section 4.1.
 
-    Scopes: global sees all of the source; local-m the window around the query's own position;
-    local-p the window around a predicted centre, times a Gaussian of sigma = window / 2.
+    Scopes: global sees all of the source; local-m the window around the query's own position (the
+    source's last, where the query is beyond it); local-p the window around a predicted centre,
+    times a Gaussian of sigma = window / 2.
     """
 
     def __init__(
@@ -122,7 +123,9 @@ class SourceAttention(nn.Module):
     def _allowed(self, q: Tensor, positions: Tensor, k_positions: Tensor) -> Allowed:
         if self.scope == "global":
             return Allowed.keys(k_positions)
+        lengths = (k_positions != EMPTY).sum(dim=1)
         if self.centre is not None:
-            lengths = (k_positions != EMPTY).sum(dim=1)
             positions = self.centre(q, lengths)
+        else:  # a target may outlast its source: it goes on looking at the end
+            positions = torch.minimum(positions, lengths[:, None] - 1)
         return self.near.prepare(positions, k_positions)

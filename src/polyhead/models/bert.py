@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from polyhead.attention.masks import Allowed
 from polyhead.attention.packing import Packing
-from polyhead.config import ModelSection
+from polyhead.config import Family, ModelSection
 from polyhead.layers import initialisation
 from polyhead.layers.block import EncoderBlock
 from polyhead.layers.dropout import Dropout
@@ -39,6 +39,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 class Config(ModelSection):
     """The `model:` section of a recipe; a preset's values stand where a key is not given."""
 
+    family: ClassVar[Family] = "encoder"
     presets: ClassVar = PRESETS
     kind: Literal["bert"] = Field("bert", description="this model")
     preset: Literal["char", "base", "large"] | None = Field(

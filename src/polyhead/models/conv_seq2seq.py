@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from polyhead.attention.evaluations import attend
 from polyhead.attention.masks import EMPTY, Allowed
 from polyhead.attention.state import Memory, same_rows
-from polyhead.config import ModelSection
+from polyhead.config import Family, ModelSection
 from polyhead.layers.convolution import WeightNormed, gated_convolution
 from polyhead.layers.dropout import Dropout
 from polyhead.layers.embeddings import OutputHead, TokenEmbedding
@@ -44,6 +44,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 class Config(ModelSection):
     """The `model:` section of a recipe; a preset's values stand where a key is not given."""
 
+    family: ClassVar[Family] = "encoder-decoder"
     presets: ClassVar = PRESETS
     kind: Literal["conv_seq2seq"] = "conv_seq2seq"
     preset: Literal["tiny", "small", "base"] | None = None

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from polyhead.attention.masks import Allowed, Causal, SameSpan
 from polyhead.attention.state import KeyValueCache, same_rows
-from polyhead.config import ModelSection
+from polyhead.config import Family, ModelSection
 from polyhead.layers import initialisation
 from polyhead.layers.block import EncoderBlock, NormPlace
 from polyhead.layers.dropout import Dropout
@@ -50,6 +50,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 class Config(ModelSection):
     """The `model:` section of a recipe; a preset's values stand where a key is not given."""
 
+    family: ClassVar[Family] = "decoder"
     presets: ClassVar = PRESETS
     kind: Literal["gpt"] = Field("gpt", description="this model")
     preset: (

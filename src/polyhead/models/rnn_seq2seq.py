@@ -28,7 +28,7 @@ from polyhead.attention.scores import Additive, Dot, General, Score
 from polyhead.attention.source import Scope, Source, SourceAttention
 from polyhead.attention.state import same_rows
 from polyhead.attention.weightings import Draw
-from polyhead.config import ModelSection, Section
+from polyhead.config import Family, ModelSection, Section
 from polyhead.layers.dropout import SequenceDropout
 from polyhead.layers.embeddings import OutputHead, TokenEmbedding
 from polyhead.layers.loss import Taught
@@ -49,6 +49,9 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 
 
+HARD_ONLY = ("expected", "reward", "entropy")
+
+
 class AttentionConfig(Section):
     """`model.attention`: what the decoder sees of the source at each step."""
 
@@ -65,27 +68,28 @@ class AttentionConfig(Section):
 
     @model_validator(mode="after")
     def _fits(self) -> AttentionConfig:
-        if self.score == "none":
-            for key, value, plain in (
-                ("scope", self.scope, "global"),
-                ("weights", self.weights, "soft"),
-            ):
-                if value != plain:
-                    raise ValueError(
-                        f"{key}: {value} needs attention, but score is none; choose a score (dot, "
-                        f"general, concat, additive) or leave {key} at {plain}"
-                    )
-        if self.width is not None and self.score not in ("concat", "additive"):
-            raise ValueError(
-                f"width is the size inside the scores concat and additive; {self.score} has none: "
-                "leave width out, or choose one of those"
-            )
+        """What means nothing here must stand at its default; everything wrong is told at once."""
+        none, soft = self.score == "none", self.weights == "soft"
+        attention = "attention, but score is none; choose a score (dot, general, concat, additive)"
+        idle = [(key, attention) for key in ("scope", "weights") if none]
+        idle += [(key, "weights: hard; choose that") for key in HARD_ONLY if soft]
+        if self.score not in ("concat", "additive"):
+            idle.append(("width", f"the score concat or additive; {self.score} has none inside"))
+        plain = {key: field.default for key, field in type(self).model_fields.items()}
+        wrong = [
+            f"{key}: {value} needs {needed}, or leave {key} at {plain[key]}"
+            for key, needed in idle
+            if (value := getattr(self, key)) != plain[key]
+        ]
+        if wrong:
+            raise ValueError("; ".join(wrong))
         return self
 
 
 class Config(ModelSection):
     """The `model:` section of a recipe; a preset's values stand where a key is not given."""
 
+    family: ClassVar[Family] = "encoder-decoder"
     presets: ClassVar = PRESETS
     kind: Literal["rnn_seq2seq"] = "rnn_seq2seq"
     preset: Literal["tiny", "small", "base"] | None = None
@@ -96,7 +100,7 @@ class Config(ModelSection):
         None, ge=2, description="width of embeddings and of h~; null: d_model"
     )
     num_layers: int = Field(1, ge=1, description="layers of the encoder, and of the decoder")
-    reverse_source: bool = Field(False, description="read the source from its end")
+    reverse_source: bool = Field(False, description="read the source from its end (a bidirectional encoder does anyway)")
     input_feeding: bool = Field(True, description="each step reads the h~ of the one before")
     dropout: float = Field(0.3, ge=0, lt=1, description="of embeddings, between layers, and of h~")
     variational: bool = Field(False, description="one dropout mask for all steps of a sentence")

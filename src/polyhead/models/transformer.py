@@ -18,7 +18,7 @@ from polyhead.attention import tap
 from polyhead.attention.masks import Allowed, Causal
 from polyhead.attention.packing import Packing, alike
 from polyhead.attention.state import Encoded, KeyValueCache, Memory, same_rows, select_parts
-from polyhead.config import ModelSection
+from polyhead.config import Family, ModelSection
 from polyhead.layers.block import DecoderBlock, EncoderBlock, NormPlace
 from polyhead.layers.dropout import Dropout
 from polyhead.layers.embeddings import OutputHead, TokenEmbedding
@@ -40,6 +40,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 class Config(ModelSection):
     """The `model:` section of a recipe; a preset's values stand where a key is not given."""
 
+    family: ClassVar[Family] = "encoder-decoder"
     presets: ClassVar = PRESETS
     kind: Literal["transformer"] = "transformer"
     preset: Literal["tiny", "small", "base", "big"] | None = None

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from polyhead import registry
-from polyhead.config import DataSection, Recipe, Section
+from polyhead.config import DataSection, Family, Recipe, Section
 from polyhead.errors import RecipeError, UsageError
 from polyhead.recipe import text as recipe_text
 from polyhead.recipe.faults import problems_of
@@ -120,11 +120,11 @@ def _check(raw: dict[str, Any], context: dict[str, Any], where: str) -> Recipe:
     """Check each section by its own schema, so that every problem of every section is listed."""
     problems: list[str] = []
     raw = dict(raw)
-    for key, room, schema, chooser in (
-        ("model", "models", "Config", lambda: _kind(raw.get("model"))),
-        ("data", "tasks", "Data", lambda: raw.get("task")),
+    kind, task = _kind(raw.get("model")), raw.get("task")
+    for key, room, schema, name in (
+        ("model", "models", "Config", kind),
+        ("data", "tasks", "Data", task),
     ):
-        name = chooser()
         if name is None:
             if isinstance(raw.get(key), dict):  # else the outer schema says that it is missing
                 problems += ["model.kind: missing"] if key == "model" else []
@@ -136,8 +136,10 @@ def _check(raw: dict[str, Any], context: dict[str, Any], where: str) -> Recipe:
             problems.append(f"{'model.kind' if key == 'model' else 'task'}: {error}")
             raw[key] = Section()
             continue
-        if issubclass(section, DataSection) and isinstance(raw.get("training"), dict):
-            raw["training"] = section.training_defaults | raw["training"]
+        if issubclass(section, DataSection):
+            problems += _misfit(kind, task, section)
+            if isinstance(raw.get("training"), dict):
+                raw["training"] = section.training_defaults | raw["training"]
         given = raw.get(key, {})
         try:
             raw[key] = section.model_validate(given, context=context)
@@ -151,6 +153,20 @@ def _check(raw: dict[str, Any], context: dict[str, Any], where: str) -> Recipe:
     if problems:
         raise RecipeError(where, problems)
     return recipe
+
+
+def _misfit(kind: Any, task: Any, data: type[DataSection]) -> list[str]:
+    """What is wrong where a model of this kind cannot learn the task."""
+    known = registry.names("models")
+    if kind not in known or _family(kind) in data.families:
+        return []
+    fitting = [name for name in known if _family(name) in data.families]
+    return [f"model.kind: the task {task} needs {' or '.join(fitting)} (found {kind!r})"]
+
+
+def _family(kind: str) -> Family:
+    family: Family = registry.find("models", kind).Config.family
+    return family
 
 
 def _kind(model: Any) -> str | None:

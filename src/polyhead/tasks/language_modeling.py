@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor, nn
 
-from polyhead.config import AtLeastOne, DataSection, Recipe
+from polyhead.config import AtLeastOne, DataSection, Family, Recipe
 from polyhead.data import tokenizers
 from polyhead.data.batching import Plan, device_of, on_device
 from polyhead.data.documents import Documents, TextSources, read_documents
@@ -36,6 +36,7 @@ SAMPLE = 120  # tokens of the text that a validation shows
 class Data(DataSection):
     """The `data:` section of a language modelling recipe."""
 
+    families: ClassVar[tuple[Family, ...]] = ("decoder",)
     training_defaults: ClassVar[dict[str, Any]] = {"label_smoothing": 0.0}
 
     train: Annotated[TextSources, AtLeastOne] = Field(

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from polyhead.config import AtLeastOne, DataSection, Recipe
+from polyhead.config import AtLeastOne, DataSection, Family, Recipe
 from polyhead.data import tokenizers
 from polyhead.data.batching import Plan, device_of, on_device
 from polyhead.data.documents import Documents, TextSources, read_documents, sentences_of
@@ -31,6 +31,7 @@ Corpus = MaskedBlocks | SentencePairs
 class Data(DataSection):
     """The `data:` section of a masked language modelling recipe."""
 
+    families: ClassVar[tuple[Family, ...]] = ("encoder",)
     training_defaults: ClassVar[dict[str, Any]] = {"label_smoothing": 0.0}
     metrics: ClassVar[tuple[str, ...]] = ("accuracy",)
 

@@ -16,7 +16,7 @@ from pydantic import BeforeValidator, Field
 from torch import Tensor, nn
 
 from polyhead import memory
-from polyhead.config import AtLeastOne, DataSection, Recipe
+from polyhead.config import AtLeastOne, DataSection, Family, Recipe
 from polyhead.data import tokenizers
 from polyhead.data.batching import Plan, by_length, device_of, on_device, plan_epoch
 from polyhead.data.corpus import Corpus
@@ -54,6 +54,7 @@ Sources = Annotated[list[PairSource], BeforeValidator(_as_list)]
 class Data(DataSection):
     """The `data:` section of a translation recipe."""
 
+    families: ClassVar[tuple[Family, ...]] = ("encoder-decoder",)
     metrics: ClassVar[tuple[str, ...]] = ("bleu", "chrf")
     source_language: str = Field(description="code, for example ko")
     target_language: str

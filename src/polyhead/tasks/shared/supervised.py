@@ -19,7 +19,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from polyhead import registry
-from polyhead.config import DataSection, Recipe
+from polyhead.config import DataSection, Family, Recipe
 from polyhead.data import tokenizers
 from polyhead.data.batching import Plan, by_length, device_of, on_device
 from polyhead.data.framing import DELIMITER, EXTRACT, Examples, Framer, LabelledBatch
@@ -38,6 +38,7 @@ LM_WEIGHT = 0.5  # lambda of Radford et al. 2018, section 4.1
 class SupervisedData(DataSection):
     """What `data:` says in every task about labelled texts."""
 
+    families: ClassVar[tuple[Family, ...]] = ("decoder", "encoder")
     training_defaults: ClassVar[dict[str, Any]] = {"label_smoothing": 0.0}
 
     max_length: int | None = Field(
@@ -289,12 +290,9 @@ def _right(corpus: Examples) -> list[Any]:
 
 
 def check_model(recipe: Recipe) -> None:
-    """Raise RecipeError for a model that does not answer questions about texts."""
-    kind = recipe.model.kind  # type: ignore[attr-defined]
+    """Raise RecipeError for what the data section asks and the model or its own tables lack."""
     problems = []
-    if kind not in ("gpt", "bert"):
-        problems.append(f"model.kind: the task {recipe.task} needs gpt or bert (found {kind!r})")
-    if kind == "bert" and recipe.data.lm_weight is not None:  # type: ignore[attr-defined]
+    if recipe.model.kind == "bert" and recipe.data.lm_weight is not None:  # type: ignore[attr-defined]
         problems.append("data.lm_weight: BERT has no language model's loss; leave it out")
     if getattr(recipe.data, "symmetric", False):
         problems += [
