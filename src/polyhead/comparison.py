@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from polyhead import config
-from polyhead.config import Recipe
+from polyhead.config import NEVER, Recipe
 from polyhead.errors import Stopped, TrainingError, UsageError
 from polyhead.files import write_json, write_text
 from polyhead.recipe.reading import load_recipe
@@ -23,7 +23,6 @@ from polyhead.training.signals import StopWish, stop_wish
 Say = Callable[[str], None]
 LENGTHS = (5, 10, 15, 20, 30, 40, 60)  # words of the source: the upper ends of groups
 TASK = "translation"
-NEVER = 1_000_000_000  # validations: everything is trained to the common end
 
 
 @dataclass(frozen=True)
@@ -105,7 +104,7 @@ def compare(found: Sequence[Entry], out: Path, say: Say) -> dict[str, Any]:
     report = {"models": models}
     write_json(out / "compare.json", report)
     write_text(out / "table.md", table(report) + "\n")
-    _draw(found, out)
+    _draw(found, out, say)
     return report
 
 
@@ -210,9 +209,9 @@ def _journal(run: Path, kind: str) -> list[dict[str, Any]]:
     return [line for line in map(json.loads, text.splitlines()) if line["kind"] == kind]
 
 
-def _draw(found: Sequence[Entry], out: Path) -> None:
+def _draw(found: Sequence[Entry], out: Path, say: Say) -> None:
     """The learning curves, on valid, against the minutes of training."""
-    from polyhead.inspection.curves import save_curves_picture
+    from polyhead.inspection.curves import save_curves_picture, tell_picture
 
     panels: dict[str, dict[str, list[tuple[float, float, float, float]]]] = {}
     for score, title in (("bleu", "BLEU"), ("nll", "NLL")):
@@ -222,8 +221,9 @@ def _draw(found: Sequence[Entry], out: Path) -> None:
             minutes = {line["step"]: line["seconds"] / 60 for line in _journal(run, "train")}
             points = [(minutes[v["step"]], v[score]) for v in _journal(run, "valid")]
             panels[title][entry.name] = [(x, y, y, y) for x, y in points]
-    save_curves_picture(
-        panels, out / "curves.png", title="Learning curves on valid", across="minutes of training"
+    title, across = "Learning curves on valid", "minutes of training"
+    tell_picture(
+        lambda: save_curves_picture(panels, out / "curves.png", title=title, across=across), say
     )
 
 

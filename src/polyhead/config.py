@@ -128,6 +128,9 @@ class ScheduleConfig(Section):
     warmup_steps: int = Field(4000, ge=0)
 
 
+NEVER = 1_000_000_000  # a patience that does not end
+
+
 class EarlyStoppingConfig(Section):
     metric: Literal[
         "bleu", "chrf", "nll", "none", "accuracy", "f1", "pearson", "spearman", "exact_match"

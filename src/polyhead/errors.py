@@ -69,6 +69,10 @@ class OutOfMemoryError(PolyheadError):
     """Memory does not suffice; the message has shapes and a change that fits."""
 
 
+class PictureError(PolyheadError):
+    """This machine cannot draw a picture; what it was to show is not lost."""
+
+
 class MissingExtraError(PolyheadError):
     """A feature needs an optional package that is not installed."""
 

@@ -13,8 +13,9 @@ import yaml
 
 from polyhead import api
 from polyhead.data import korean_english
-from polyhead.errors import DataError, PolyheadError, UsageError
+from polyhead.errors import DataError, UsageError
 from polyhead.files import read_lines, write_text
+from polyhead.inspection.curves import tell_picture
 from polyhead.metrics.text import corpus_scores
 
 Say = Callable[[str], None]
@@ -228,10 +229,7 @@ def _show(translator: api.Translator, test: list[Pair], out: Path, say: Say) -> 
         say(f"  {pair.source}\n    model:     {text}\n    reference: {pair.target}")
     maps = translator.attention(chosen[0].source)
     say(f"\nwhat it attends to: {maps.save(out / 'attention.html')} (open it in a browser)")
-    try:
-        say(f"as a picture: {maps.save(out / 'attention.png')}")
-    except PolyheadError as error:
-        say(f"no picture was drawn: {error}")
+    tell_picture(lambda: maps.save(out / "attention.png"), say)
 
 
 def _next_steps(out: Path, say: Say) -> None:

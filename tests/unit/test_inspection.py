@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,10 @@ import pytest
 from PIL import Image
 
 from polyhead.errors import PolyheadError, UsageError
-from polyhead.inspection import AttentionMaps, fonts, save_positions_picture
+from polyhead.inspection import AttentionMaps, curves, fonts, save_positions_picture
 from polyhead.inspection.cmap import covered_characters
-from polyhead.inspection.drawing import Lattice
+from polyhead.inspection.curves import save_curves_picture, tell_picture
+from polyhead.inspection.drawing import Lattice, new_sheet
 from polyhead.inspection.fonts import Face, candidates, drawable, find_fonts
 from polyhead.inspection.html import attention_page
 from polyhead.inspection.layout import LONGEST_SIDE, plan
@@ -241,6 +243,34 @@ def test_latin_text_is_drawn_without_any_font_on_the_system(
 ) -> None:
     monkeypatch.setattr(fonts, "candidates", lambda: [Face(None)])
     assert attention_picture(translation(GERMAN, ENGLISH)).width > 0
+
+
+def test_curves_are_drawn_without_any_font_and_where_not_the_rest_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fonts, "candidates", lambda: [Face(None)])
+    said: list[str] = []
+    for name in ("run", "책"):
+        panels = {"BLEU": {name: [(0.0, 1.0, 1.0, 1.0)]}}
+        save = partial(
+            save_curves_picture, panels, tmp_path / f"{name}.png", title="t", across="minutes"
+        )
+        tell_picture(save, said.append)
+    assert said[0] == f"picture: {tmp_path / 'run.png'}"
+    assert said[1].startswith("no picture was drawn: no font on this machine can draw")
+
+
+def test_eleven_lines_can_be_told_apart() -> None:
+    keys = [_key_of(place) for place in range(11)]
+    assert len(set(keys)) == 11
+
+
+def _key_of(place: int) -> bytes:
+    """What stands before the name of a picture's line."""
+    sheet = new_sheet(80, 40, find_fonts(["a"]))
+    sheet.draw.line((0, 20, 80, 20), curves.ink_of(place), curves.LINE)
+    curves.draw_dot(sheet, 40, 20, place)
+    return sheet.image.tobytes()
 
 
 def test_the_extra_plot_brings_hangul_without_importing_matplotlib(

@@ -67,11 +67,11 @@ def compare(
 
 def _layers(lengths: str, picture: Path, json_: bool) -> None:
     from polyhead.complexity import report
-    from polyhead.inspection.curves import check_picture
+    from polyhead.inspection.curves import check_picture, tell_picture
     from polyhead.training.progress import say
 
     wanted = report.parse_lengths(lengths)
     check_picture(picture)
     found = report.compare_layers(wanted, say)
-    say(f"picture: {report.save_picture(found, picture)}")
+    tell_picture(lambda: report.save_picture(found, picture), say)
     print(json.dumps(found) if json_ else report.table(found))

@@ -79,7 +79,7 @@ def translate_shard(worker: Worker, file: Path, output: Path, shard: Shard, say:
     if known is not None and known["complete"] and _is_whole(path, known):
         say(f"{path} is finished already")
     else:
-        _translate(worker, file, output, shard, about, known)
+        _translate(worker, file, output, shard, about, known, say)
         say(f"{path}: {len(wanted):,} lines")
     if join(output, shard.count):
         say(f"all {shard.count} shards are finished: {output}")
@@ -92,6 +92,7 @@ def _translate(
     shard: Shard,
     about: dict[str, Any],
     known: dict[str, Any] | None,
+    say: Say,
 ) -> None:
     """Window by window; each is on the disk before the manifest says so."""
     path, manifest = shard.output(output), shard.manifest(output)
@@ -104,7 +105,7 @@ def _translate(
             sink.truncate(size)
             sink.seek(size)
             while window := list(islice(texts, WINDOW)):
-                for block in worker.blocks(window, first=start + done + 1):
+                for block in worker.blocks(window, first=start + done + 1, say=say):
                     sink.write(block.encode())
                 done += len(window)
                 _sync(sink)

@@ -50,7 +50,7 @@ class Worker:
         progress: Callable[[int], None] = lambda done: None,
     ) -> Iterator[str]:
         """What is printed for each text, line ends included; the first text is line `first`."""
-        found = self.translator.search(texts, self.options, say=say, progress=progress)
+        found = self.translator.search(texts, self.options, first=first, say=say, progress=progress)
         for line, hypotheses in enumerate(found, start=first):
             yield "".join(f"{text}\n" for text in self._lines(line, hypotheses))
 

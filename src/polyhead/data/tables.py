@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -218,12 +219,17 @@ def _json_cells(path: Path, wanted: list[str], report: Report, texts: int) -> Ce
             report(DataFault("bad_row", str(path), number, message))
             continue
         wrong = next((i for i in range(texts) if isinstance(cells[i], _NO_TEXT)), None)
-        if wrong is None:
-            yield number, cells
-        else:
+        if wrong is not None:
             shown = json.dumps(cells[wrong])
             message = f"column {wanted[wrong]!r} holds {shown}, which is no text; put it in quotes"
             report(DataFault("bad_row", str(path), number, message))
+        elif _HALF.search(line) and _HALF_ALONE.search("".join(map(str, cells))):
+            message = "half of a character (a lone surrogate such as \\ud83d), which is no text"
+            report(DataFault("bad_row", str(path), number, message))
+        else:
+            yield number, cells
 
 
+_HALF = re.compile(r"\\u[dD][89a-fA-F]")  # JSON's way to write a character beyond U+FFFF, in two
+_HALF_ALONE = re.compile(r"[\ud800-\udfff]")
 _NO_TEXT = (int, float, type(None))  # what has an inner structure is told for every kind of table

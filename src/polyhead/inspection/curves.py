@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from PIL import Image, ImageDraw
 
-from polyhead.errors import UsageError
+from polyhead.errors import PictureError, UsageError
 from polyhead.inspection.axes import Axis, linear, logarithmic
 from polyhead.inspection.drawing import MUTED, PAPER, RULE, Sheet, new_sheet
 from polyhead.inspection.fonts import find_fonts
@@ -42,7 +42,7 @@ WIDTH, HEIGHT = 900, 640
 LEFT, ABOVE, BELOW = 70, 84, 96
 LINE, DOT, KEY = 5, 9, 34
 INKS = ("#2563a8", "#c2571a", "#3b7d4f", "#8a4c9e", "#a8323e", "#4d5d73", "#8a6d1f", "#2a8a8f")
-_CHARACTERS = "".join(chr(point) for point in range(0x21, 0x7F)) + "–"
+_CHARACTERS = "".join(chr(point) for point in range(0x21, 0x7F))
 
 
 def check_picture(path: str | Path) -> Path:
@@ -50,6 +50,14 @@ def check_picture(path: str | Path) -> Path:
     if Path(path).suffix.lower() != ".png":
         raise UsageError(f"cannot draw into {Path(path).name!r}: its name must end in .png")
     return Path(path)
+
+
+def tell_picture(draw: Callable[[], Path], say: Callable[[str], None]) -> None:
+    """Draw, and say where the picture lies, or why there is none: what it shows is not lost."""
+    try:
+        say(f"picture: {draw()}")
+    except PictureError as error:
+        say(f"no picture was drawn: {error}")
 
 
 def save_curves_picture(
@@ -109,8 +117,8 @@ def _picture(panels: Sequence[Panel], title: str) -> Image.Image:
     for place, name in enumerate(names):
         middle = keys + KEY * place + KEY // 2
         x = MARGIN + LEFT
-        sheet.draw.line((x, middle, x + 56, middle), _ink(place), LINE)
-        _draw_dot(sheet, x + 28, middle, place)
+        sheet.draw.line((x, middle, x + 56, middle), ink_of(place), LINE)
+        draw_dot(sheet, x + 28, middle, place)
         sheet.text(x + 76, middle, fonts.shorten(name, CAPTION, width - 3 * MARGIN), CAPTION)
     return sheet.image
 
@@ -138,16 +146,17 @@ def _draw_panel(sheet: Sheet, panel: Panel, corner: tuple[int, int]) -> None:
         _draw_line(sheet, [(at(r, s), at(r, low), at(r, high)) for r, s, low, high in line], place)
 
 
-def _ink(place: int) -> str:
+def ink_of(place: int) -> str:
+    """The colour of a line, by its place among the lines."""
     return INKS[place % len(INKS)]
 
 
-def _draw_dot(sheet: Sheet, x: float, y: float, place: int) -> None:
+def draw_dot(sheet: Sheet, x: float, y: float, place: int) -> None:
     """A disc; where the inks begin anew, a hollow square, then a hollow disc."""
     box = (x - DOT, y - DOT, x + DOT, y + DOT)
     turn = place // len(INKS)
     draw = sheet.draw.rectangle if turn == 1 else sheet.draw.ellipse
-    draw(box, fill=PAPER if turn else _ink(place), outline=_ink(place), width=3)
+    draw(box, fill=PAPER if turn else ink_of(place), outline=ink_of(place), width=3)
 
 
 Place = tuple[float, float]
@@ -155,7 +164,7 @@ Place = tuple[float, float]
 
 def _draw_line(sheet: Sheet, points: list[tuple[Place, Place, Place]], place: int) -> None:
     """The interval as a veil that lets the grid through, the line over it, a dot at each point."""
-    ink = _ink(place)
+    ink = ink_of(place)
     veil = Image.new("L", sheet.image.size, 0)
     outline = [low for _, low, _ in points] + [high for *_, high in reversed(points)]
     if len(points) > 1:
@@ -164,4 +173,4 @@ def _draw_line(sheet: Sheet, points: list[tuple[Place, Place, Place]], place: in
     sheet.draw.line([middle for middle, _, _ in points], ink, LINE, joint="curve")
     for (x, y), (_, low), (_, high) in points:
         sheet.draw.line((x, low, x, high), ink, 2)
-        _draw_dot(sheet, x, y, place)
+        draw_dot(sheet, x, y, place)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from PIL import ImageFont
 
-from polyhead.errors import PolyheadError
+from polyhead.errors import PictureError
 from polyhead.inspection.cmap import covered_characters
 
 # Tried in this order before all others: the beginnings of file names, lower case, no separators.
@@ -55,7 +55,7 @@ def _open_font(path: Path | None, size: int) -> Font:
         return ImageFont.truetype(str(path), size)
     font = ImageFont.load_default(size)
     if not isinstance(font, ImageFont.FreeTypeFont):
-        raise PolyheadError(
+        raise PictureError(
             "drawing text needs Pillow with FreeType, and this Pillow was built without it; "
             "install Pillow's own wheel: pip install --force-reinstall pillow"
         )
@@ -119,7 +119,7 @@ def _drawable(character: str) -> str:
 def find_fonts(texts: Iterable[str]) -> FontStack:
     """The fewest faces that together draw all of `texts`.
 
-    Raises PolyheadError naming the characters no font has, and how to get one.
+    Raises PictureError naming the characters no font has, and how to get one.
     """
     needed = {ord(character) for text in texts for character in drawable(text)}
     needed.discard(ord(" "))
@@ -137,7 +137,7 @@ def find_fonts(texts: Iterable[str]) -> FontStack:
         chosen.append(best)
         left -= best.covered
     if left:
-        raise PolyheadError(_missing(left))
+        raise PictureError(_missing(left))
     return FontStack(tuple(chosen))
 
 

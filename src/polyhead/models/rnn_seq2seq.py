@@ -100,7 +100,9 @@ class Config(ModelSection):
         None, ge=2, description="width of embeddings and of h~; null: d_model"
     )
     num_layers: int = Field(1, ge=1, description="layers of the encoder, and of the decoder")
-    reverse_source: bool = Field(False, description="read the source from its end (a bidirectional encoder does anyway)")
+    reverse_source: bool = Field(
+        False, description="read the source from its end (a bidirectional encoder does anyway)"
+    )
     input_feeding: bool = Field(True, description="each step reads the h~ of the one before")
     dropout: float = Field(0.3, ge=0, lt=1, description="of embeddings, between layers, and of h~")
     variational: bool = Field(False, description="one dropout mask for all steps of a sentence")

@@ -97,7 +97,7 @@ class Checkpoints:
 
     def _all(self) -> list[Path]:
         """Newest first; unfinished temporary folders are not among them."""
-        return sorted(self.folder.glob("step-*"), reverse=True)
+        return sorted(self.folder.glob(f"step-{'[0-9]' * 8}"), reverse=True)
 
     def _prune(self) -> None:
         for leftover in self.folder.glob(".step-*.tmp"):

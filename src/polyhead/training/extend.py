@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from polyhead.errors import UsageError
-from polyhead.files import write_text
 from polyhead.recipe.reading import load_recipe
 from polyhead.runs.folder import Run
 from polyhead.training.processes import ALONE, Processes
@@ -41,15 +40,12 @@ def _extend(run: Run, steps: int, processes: Processes) -> Run:
         "to_step": steps,
         "stopped_because": run.info["stopped_because"],
     }
-    processes.share(None)  # nobody still reads what changes now
-    if processes.first:
-        write_text(path / "recipe.yaml", longer.recipe.as_yaml())
-        run.update(
-            complete=False,
-            stopped_because=None,
-            extended=[*run.info.get("extended", []), extension],
-        )
-    return go_on(longer, stored, processes)
+    notes = {
+        "complete": False,
+        "stopped_because": None,
+        "extended": [*run.info.get("extended", []), extension],
+    }
+    return go_on(longer, stored, processes, notes)
 
 
 def _tell(run: Run, longer: Run, step: int) -> None:

@@ -134,17 +134,19 @@ def dry_run(recipe: Recipe, base: int) -> Plan:
         fits = needed.of(needed.slots) <= room
         if fits:
             need.try_batch(trainer, need.largest_batch(trainer))
-            seconds = _time_steps(trainer)
+            seconds, tokens = _time_steps(trainer)
             validation = _time_validation(trainer)
             checkpoint, weights = _save(trainer, folder)
             peak = memory.peak() - base
         else:
             seconds, validation = _scaled_time(prepared, room), 0.0
+            tokens = trainer.config.tokens_together * trainer.config.accumulate
             parameters = sum(p.numel() for p in trainer.model.parameters())
             checkpoint, weights = 12 * parameters, 4 * parameters
             peak = before - base + needed.of(needed.slots)
         training = trainer.config
-        steps = _steps(training, len(trainer.plan), seconds + validation / training.validate_every)
+        whole_step = seconds + validation / training.validate_every
+        steps = _steps(training, len(trainer.plan), whole_step, tokens)
         saves = math.ceil(steps / training.validate_every)
         return Plan(
             parameters=sum(p.numel() for p in trainer.model.parameters()),
@@ -165,8 +167,8 @@ def dry_run(recipe: Recipe, base: int) -> Plan:
         )
 
 
-def _time_steps(trainer: Trainer) -> float:
-    """Seconds a step: of the first ones, and as if their batches were the epoch's average ones."""
+def _time_steps(trainer: Trainer) -> tuple[float, float]:
+    """Seconds and tokens a step: of the first, as if their batches were the epoch's average."""
     corpus, tokens = trainer.train_corpus, 0
     sizes: list[int] = []
     say(f"taking {STEPS} steps, or as many as {SECONDS:.0f} seconds have")
@@ -181,7 +183,8 @@ def _time_steps(trainer: Trainer) -> float:
             sizes.append(sum(corpus.slots(rows) for rows in batches))
             tokens += some
             bar.show(len(sizes), len(sizes) / STEPS, nll, tokens / passed, passed)
-    return passed * _usual_slots(trainer) / sum(sizes)
+    usual = _usual_slots(trainer) / sum(sizes)
+    return passed * usual, tokens * usual
 
 
 def _usual_slots(trainer: Trainer) -> float:
@@ -238,8 +241,8 @@ def _steps_per_epoch(training: TrainingConfig, batches: int) -> int:
     return -(-batches // training.accumulate)
 
 
-def _steps(training: TrainingConfig, batches: int, seconds: float) -> int:
-    """Steps to the end, whichever comes first; early stopping is not foreseen."""
+def _steps(training: TrainingConfig, batches: int, seconds: float, tokens: float) -> int:
+    """Steps of so many seconds and tokens to the first end; early stopping is not foreseen."""
     ends = []
     if training.max_steps is not None:
         ends.append(float(training.max_steps))
@@ -247,6 +250,8 @@ def _steps(training: TrainingConfig, batches: int, seconds: float) -> int:
         ends.append(training.max_epochs * _steps_per_epoch(training, batches))
     if training.max_minutes is not None:
         ends.append(training.max_minutes * 60 / seconds)
+    if training.max_tokens is not None:
+        ends.append(training.max_tokens / tokens)
     return math.ceil(min(ends))
 
 

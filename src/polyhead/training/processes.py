@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -23,6 +24,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from polyhead.errors import PolyheadError, TrainingError, UsageError
+from polyhead.layers.block import DecoderBlock, EncoderBlock
 from polyhead.training.progress import console
 
 T = TypeVar("T")
@@ -58,8 +60,9 @@ class Processes:
     def wrap(self, objective: nn.Module, sharding: str) -> nn.Module:
         """The objective whose backward pass averages gradients over all processes.
 
-        With `fsdp`, every process keeps only its part of the weights, gradients and moments; the
-        members of every nn.ModuleList are gathered one at a time when they are needed.
+        With `fsdp`, every process keeps only its part of the weights, gradients and moments. Blocks
+        are gathered one at a time when they are needed, what is in no block (all of a recurrent or
+        convolutional model) for the whole step.
         """
         if self.size == 1:
             return objective
@@ -73,9 +76,8 @@ class Processes:
         device = next(objective.parameters()).device.type
         mesh = init_device_mesh(device, (self.size,))
         for module in list(objective.modules()):
-            if isinstance(module, nn.ModuleList):
-                for block in module:
-                    fully_shard(block, mesh=mesh)
+            if isinstance(module, EncoderBlock | DecoderBlock):
+                fully_shard(module, mesh=mesh)
         fully_shard(objective, mesh=mesh)
         return objective
 
@@ -263,12 +265,7 @@ def _lost(error: RuntimeError) -> bool:
     return isinstance(error, dist.DistError) or "gloo" in str(error)
 
 
-def relaunched() -> bool:
-    """Whether torchrun started this command again, after a process of it had failed."""
-    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
-
-
 def launch_id() -> str | None:
     """What one torchrun and all its restarts have in common; None outside of it."""
-    name = os.environ.get("TORCHELASTIC_RUN_ID", "none")
-    return None if name == "none" else name
+    name = os.environ.get("TORCHELASTIC_RUN_ID")
+    return f"{socket.gethostname()}/{os.getppid()}" if name == "none" else name

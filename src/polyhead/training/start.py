@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -30,7 +30,7 @@ from polyhead.training import journal, lora, need
 from polyhead.training.loop import Trainer
 from polyhead.training.need import Need, peak
 from polyhead.training.origin import Carried, Origin, origin_of
-from polyhead.training.processes import ALONE, Processes, launch_id, relaunched
+from polyhead.training.processes import ALONE, Processes, launch_id
 from polyhead.training.progress import say
 from polyhead.training.recompute import recompute
 from polyhead.training.signals import stop_at_once
@@ -195,8 +195,13 @@ def with_training(recipe: Recipe, **changes: Any) -> Recipe:
     return recipe.model_copy(update={"training": recipe.training.model_copy(update=changes)})
 
 
-def go_on(run: Run, stored: Checkpoint, processes: Processes) -> Run:
-    """Train from a checkpoint to the recipe's end; raises RunError where the data has changed."""
+def go_on(
+    run: Run, stored: Checkpoint, processes: Processes, notes: Mapping[str, Any] | None = None
+) -> Run:
+    """Train from a checkpoint to the recipe's end; raises RunError where the data has changed.
+
+    `notes` go into run.json once nothing is left that could forbid it.
+    """
     path = run.path
     files = config.data_files(run.recipe)
     gone = " ".join(f"{key}=NEW" for key, file in files.items() if not Path(file).exists())
@@ -220,12 +225,17 @@ def go_on(run: Run, stored: Checkpoint, processes: Processes) -> Run:
         # as at the start: gradients are bundled by what the first backward saw
         need.try_batch(trainer, need.largest_batch(trainer))
     if processes.first:
-        if run.recipe != Run.open(path).recipe:
+        before = Run.open(path).recipe
+        if run.recipe != before:
             write_text(path / "recipe.yaml", run.recipe.as_yaml())
+        if run.recipe.data != before.data:
             say("the data has moved, and is the same: its fingerprint matches")
+        if notes:
+            run.update(**notes)
         journal.forget_after(path / "metrics.jsonl", stored.step)
         run.clear_leftovers()
         trainer.checkpoints.forget_after(stored.step)
+    processes.share(None)  # what the first process wrote, the others read
     trainer.restore(stored)
     if any(e["from_step"] >= stored.step for e in run.info.get("extended", [])):
         trainer.course.waited = 0  # early stopping has waited enough for the old end, not this one
@@ -235,10 +245,10 @@ def go_on(run: Run, stored: Checkpoint, processes: Processes) -> Run:
 
 def _begun_by_this_launch(out: Path) -> bool:
     """Whether torchrun, having lost a process, starts again a command that has begun this run."""
-    if not folder.is_run(out):
-        return False
     launch = launch_id()
-    return relaunched() or (launch is not None and Run.open(out).info.get("launch") == launch)
+    if launch is None or not folder.is_run(out):
+        return False
+    return bool(Run.open(out).info.get("launch") == launch)
 
 
 def _resume_own(recipe: Recipe, out: Path, processes: Processes) -> Run:

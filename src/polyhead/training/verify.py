@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from polyhead.config import Recipe
+from polyhead.config import NEVER, Recipe
 from polyhead.errors import TrainingError, UsageError
 from polyhead.files import sha256
 from polyhead.runs.folder import read_weights
@@ -60,6 +60,7 @@ def verify_resume(recipe: Recipe, steps: int) -> ResumeProof:
         "max_tokens": None,
         "validate_every": every,
         "log_every": 1,
+        "early_stopping": changed["training"].get("early_stopping", {}) | {"patience": NEVER},
     }
     with tempfile.TemporaryDirectory(prefix="polyhead-verify-") as name:
         folder = Path(name)

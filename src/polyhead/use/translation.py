@@ -22,7 +22,7 @@ from polyhead.evaluation.against import check_same_sentences, compares_without_c
 from polyhead.evaluation.damage import judge_damaged, parse_damages
 from polyhead.evaluation.report import Judged, report_of
 from polyhead.inspection.alignment import alignments
-from polyhead.inspection.curves import check_picture, save_damage_picture
+from polyhead.inspection.curves import check_picture, save_damage_picture, tell_picture
 from polyhead.inspection.maps import AttentionMaps
 from polyhead.inspection.positions import save_positions_picture
 from polyhead.inspection.translation import translation_attention
@@ -112,20 +112,22 @@ class Translator:
         texts: Iterable[str],
         options: Options,
         *,
+        first: int = 1,
         say: Callable[[str], None] = lambda text: None,
         progress: Callable[[int], None] = lambda done: None,
     ) -> Iterator[list[Hypothesis]]:
         """The hypotheses of each text, best first, as a stream: any number of texts.
 
-        A text of more tokens than the model takes is cut, and `say` hears which line.
+        A text of more tokens than the model takes is cut, and `say` hears which line; the first
+        text is line `first`.
         """
         limit = self.run.recipe.model.max_length  # type: ignore[attr-defined]
         texts = iter(texts)
-        line = 0
+        line = first
         while window := list(islice(texts, WINDOW)):
             filled = [text if text.strip() else "" for text in window]  # blank counts as empty
             rows = self.task.source_tokenizer.encode_all(filled)
-            for number, row in enumerate(rows, start=line + 1):
+            for number, row in enumerate(rows, start=line):
                 if len(row) + 1 > limit:
                     say(f"line {number}: {len(row)} tokens, cut to the model's {limit - 1}")
                     del row[limit - 1 :]
@@ -249,7 +251,8 @@ class Translator:
             for one, part in zip(judged, (report, report.get("against", {})), strict=False):
                 part["corrupt"] = judge_damaged(one, damages, seed=seed, lowercase=lowercase)
         if picture is not None:
-            say(f"the scores are drawn in {save_damage_picture(report, picture)}")
+            place = picture
+            tell_picture(lambda: save_damage_picture(report, place), say)
         return report
 
     def _another(self, run: str | Path) -> Translator:
