@@ -140,6 +140,15 @@ def test_an_extension_killed_before_it_began_or_on_its_way_goes_on(
     assert dict(tensors_of(run)) == dict(tensors_of(whole))
 
 
+def test_a_run_whose_data_is_gone_stays_as_it_is(corpus: Path, tmp_path: Path) -> None:
+    data = Path(shutil.copytree(corpus, tmp_path / "corpus"))
+    run = train(tmp_path, data)
+    before = [(run / name).read_bytes() for name in ("run.json", "recipe.yaml")]
+    data.rename(tmp_path / "elsewhere")
+    check_told(inside("extend", run, "--steps", 12), 1, "train.ko")
+    assert [(run / name).read_bytes() for name in ("run.json", "recipe.yaml")] == before
+
+
 def test_a_complete_run_that_is_resumed_is_shown_the_way(short: Path) -> None:
     check_told(inside("train", "--resume", short), 1, "complete", f"polyhead extend {short}")
 

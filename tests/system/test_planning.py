@@ -133,6 +133,17 @@ def test_faults_that_only_the_dry_run_finds_are_told_as_training_would(
     check_told(inside("plan", recipe, "model.from=nowhere"), 2, "no run folder")
 
 
+def test_a_plan_knows_every_end(corpus: Path, tmp_path: Path) -> None:
+    recipe = write_recipe(tmp_path / "recipe.yaml", corpus, training={"max_steps": None})
+    outcome = inside("plan", recipe, "training.max_tokens=20000")
+    assert outcome.code == 0, outcome.err
+    steps = re.search(r"([\d,]+) steps", outcome.out + outcome.err)
+    assert steps is not None, outcome.out
+    run = tmp_path / "run"
+    assert inside("train", recipe, "training.max_tokens=20000", "--out", run).code == 0
+    assert int(steps[1].replace(",", "")) == pytest.approx(info(run)["step"], rel=0.2)
+
+
 def test_auto_chooses_a_number_that_stands_in_the_run_from_then_on(
     corpus: Path, tmp_path: Path
 ) -> None:

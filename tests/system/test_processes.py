@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import torch
+import yaml
 from polyhead_processes import LIMIT, running, together
 from polyhead_system import (
     ENVIRONMENT,
@@ -93,6 +94,32 @@ def test_two_processes_have_the_losses_of_one_and_what_they_save_serves_one(
     assert "trained by 2 processes and goes on with 1" in outcome.err
     assert losses(run)[21] == pytest.approx(two[21], rel=1e-5)
     assert inside("translate", run, stdin="안녕\n".encode()).code == 0
+
+
+MODELS: dict[str, dict[str, Any]] = {
+    "general": {"kind": "rnn_seq2seq", "d_model": 16, "input_feeding": False},
+    "additive": {"kind": "rnn_seq2seq", "d_model": 16, "attention": {"score": "additive"}},
+    "convolutions": {"kind": "conv_seq2seq", "d_model": 16, "num_layers": 2},
+}
+
+
+@pytest.mark.parametrize("sharding", ["none", "fsdp"])
+@pytest.mark.parametrize("name", MODELS)
+def test_two_processes_have_the_losses_of_one_whatever_the_model(
+    corpus: Path, tmp_path: Path, name: str, sharding: str
+) -> None:
+    recipe = write_recipe(tmp_path / "recipe.yaml", corpus, training={"max_steps": 4})
+    model = {**MODELS[name], "dropout": 0.0, "max_length": 128}
+    written = yaml.safe_load(recipe.read_text(encoding="utf-8")) | {"model": model}
+    recipe.write_text(yaml.safe_dump(written), encoding="utf-8")
+    assert inside("train", recipe, "--out", tmp_path / "alone").code == 0
+    change = f"training.sharding={sharding}"
+    succeeded(together(2, "train", recipe, change, "--out", tmp_path / "both"))
+    one, two = losses(tmp_path / "alone"), losses(tmp_path / "both")
+    assert len(one) == 4
+    for step, values in one.items():
+        assert two[step] == pytest.approx(values, rel=1e-5)
+    assert inside("translate", tmp_path / "both", stdin="안녕\n".encode()).code == 0
 
 
 @pytest.fixture(scope="module")
@@ -196,6 +223,25 @@ def test_what_torchrun_starts_again_goes_on_with_its_run_to_the_bit(
     assert f"resuming {run} at step 20" in err
     assert timeless(run) == timeless(whole)
     assert dict(tensors_of(run)) == dict(tensors_of(whole))
+
+
+def test_a_run_of_another_launch_is_refused_by_every_attempt(
+    recipe: Path, alone: Path, tmp_path: Path
+) -> None:
+    run = Path(shutil.copytree(alone, tmp_path / "run"))
+    before = dict(tensors_of(run))
+    command = ["--nproc-per-node", "1", "--max-restarts", "1", "-m", "polyhead", "train"]
+    outcome = subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", *command, str(recipe), "--out", str(run)],
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+        check=False,
+    )
+    assert outcome.returncode != 0
+    assert outcome.stderr.count("exists already") == 2
+    assert dict(tensors_of(run)) == before
 
 
 def children(pid: int) -> list[int]:

@@ -135,6 +135,18 @@ def test_parts_cover_every_line_once_and_long_inputs_are_cut_at_windows(
     assert max(map(len, parts)) - min(map(len, parts)) <= max(translation.WINDOW, 1)
 
 
+def test_a_line_that_was_cut_is_told_with_its_number_in_the_file(
+    trained: Path, tmp_path: Path
+) -> None:
+    file, output = tmp_path / "in.ko", tmp_path / "out.en"
+    lines = ["안녕", "고마워", "길다 " * 400, "안녕"]
+    file.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    outcome = inside("translate", trained, file, "--output", output, "--shard", "2/2")
+    assert outcome.code == 0, outcome.err
+    assert "line 3: " in outcome.err
+    assert "cut to the model's" in outcome.err
+
+
 def test_wrong_use_is_told(trained: Path, source: Path, tmp_path: Path) -> None:
     output = ("--output", tmp_path / "out.en")
     for text in ("0/3", "4/3", "1", "a/b", "1/0"):

@@ -180,6 +180,7 @@ def test_json_lines_are_read_by_key(tmp_path: Path, name: str) -> None:
         ("[1, 2]", "line 2: a JSON object is needed"),
         ('{"ko": "둘", "eng": "two"}', "line 2: no column 'en'; .*did you mean 'eng'"),
         ('{"ko": 3, "en": "three"}', "line 2: column 'ko' holds 3, which is no text"),
+        ('{"ko": "\\ud83d 둘", "en": "two"}', "line 2: half of a character"),
         ('{"ko": "둘", "en": null}', "line 2: column 'en' holds null, which"),
         ('{"ko": "둘", "en": ["두", "개"]}', "line 2: column 'en' holds a list"),
     ],

@@ -67,6 +67,10 @@ def check_texts(texts: Sequence[str], what: str = "texts") -> None:
     for place, text in enumerate(texts):
         if not isinstance(text, str):
             raise UsageError(f"text {place} is {text!r}; every text must be a string")
+        if not text.isascii() and (half := HALF.search(text)):
+            raise UsageError(
+                f"text {place} holds {half[0]!r}, half of a character, which is no text"
+            )
 
 
 def export_run(run: Run, to: str, out: str | Path, quantization: str = "float32") -> Exported:
