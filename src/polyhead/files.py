@@ -7,6 +7,7 @@ import gzip
 import hashlib
 import json
 import os
+import re
 import shutil
 import zlib
 from collections.abc import Callable, Iterable, Iterator
@@ -227,6 +228,10 @@ def _neighbour(path: Path) -> str:
         return f" (its folder {path.parent} does not exist either)"
     near = get_close_matches(path.name, [p.name for p in path.parent.iterdir()], 1)
     return f"; did you mean {path.parent / near[0]}?" if near else ""
+
+
+HALF = re.compile(r"[\ud800-\udfff]")
+"""Half of a character (a lone surrogate), which UTF-8 cannot hold."""
 
 
 def read_lines(path: Path, report: Report = stop) -> Iterator[str]:

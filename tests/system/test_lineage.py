@@ -2,43 +2,53 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import runpy
+import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from polyhead_system import check_told, inside, tensors_of, write_recipe
+import yaml
+from polyhead_system import change_info, check_told, inside, tensors_of, write_recipe
 
-RNN = {"d_model": 32, "dropout": 0.1, "input_feeding": False, "max_length": 128}
-ATTENTIONS: dict[str, dict[str, Any]] = {
-    "rnn": {"score": "general"},
-    "local": {"score": "general", "scope": "local-p", "window": 3},
-    "none": {"score": "none"},
+SIZES = {"d_model": 32, "dropout": 0.1, "max_length": 128}
+
+
+def rnn(**attention: Any) -> dict[str, Any]:
+    return {"kind": "rnn_seq2seq", **SIZES, "input_feeding": False, "attention": attention}
+
+
+MODELS = {
+    "rnn": rnn(score="general"),
+    "local": rnn(score="general", scope="local-p", window=3),
+    "none": rnn(score="none"),
+    "conv": {"kind": "conv_seq2seq", **SIZES, "num_layers": 2},
 }
+SIDES = (("source", "in"), ("target", "out"))
+LAYERS = {"rnn": 1, "local": 1, "conv": 2}
 
 
-def rnn_recipe(path: Path, corpus: Path, attention: dict[str, Any], **training: Any) -> Path:
-    """The transformer's keys of the tiny recipe give way to the RNN's."""
-    model = {"kind": "rnn_seq2seq", **RNN, "attention": attention}
+def recipe_of(path: Path, corpus: Path, model: dict[str, Any], **training: Any) -> Path:
+    """The transformer's keys of the tiny recipe give way to this model's."""
     recipe = write_recipe(path, corpus, training={"max_steps": 20, "validate_every": 10} | training)
-    import yaml
-
     recipe.write_text(yaml.safe_dump(yaml.safe_load(recipe.read_text()) | {"model": model}))
     return recipe
 
 
-@pytest.fixture(scope="module", params=list(ATTENTIONS))
+@pytest.fixture(scope="module", params=list(MODELS))
 def run(request: pytest.FixtureRequest, tmp_path_factory: Any, corpus: Path) -> tuple[str, Path]:
     folder = tmp_path_factory.mktemp(request.param)
-    recipe = rnn_recipe(folder / "recipe.yaml", corpus, ATTENTIONS[request.param])
+    recipe = recipe_of(folder / "recipe.yaml", corpus, MODELS[request.param])
     outcome = inside("train", recipe, "--out", folder / "run")
     assert outcome.code == 0, outcome.err
     return request.param, folder / "run"
 
 
 @pytest.mark.xdist_group("lineage")
-def test_a_recurrent_run_translates_and_scores(run: tuple[str, Path], corpus: Path) -> None:
+def test_a_run_translates_and_scores(run: tuple[str, Path], corpus: Path) -> None:
     _, path = run
     translated = inside("translate", path, corpus / "test.ko", "--beam", "3")
     assert translated.code == 0, translated.err
@@ -51,7 +61,7 @@ def test_a_recurrent_run_translates_and_scores(run: tuple[str, Path], corpus: Pa
 
 
 @pytest.mark.xdist_group("lineage")
-def test_inspect_shows_one_layer_and_one_head(run: tuple[str, Path], tmp_path: Path) -> None:
+def test_inspect_shows_every_layer(run: tuple[str, Path], tmp_path: Path) -> None:
     name, path = run
     out = tmp_path / "attention.json"
     outcome = inside("inspect", path, "저는 학교에 갔어요.", "--target", "I went.", "--out", out)
@@ -63,9 +73,23 @@ def test_inspect_shows_one_layer_and_one_head(run: tuple[str, Path], tmp_path: P
     cross = np.array(found["attention"]["cross"])
     size = (len(found["target_tokens"]), len(found["source_tokens"]))
     assert list(found["attention"]) == ["cross"]
-    assert cross.shape == (1, 1, *size)
+    assert cross.shape == (LAYERS[name], 1, *size)
     np.testing.assert_allclose(cross.sum(axis=-1), 1, atol=1e-3)
-    check_told(inside("inspect", path, "--positions", "--out", out), 2, "no positional encodings")
+    if name != "conv":
+        told = inside("inspect", path, "--positions", "--out", out)
+        check_told(told, 2, "no positional encodings")
+
+
+@pytest.mark.xdist_group("lineage")
+def test_a_resumed_training_is_the_same_to_the_bit(run: tuple[str, Path], tmp_path: Path) -> None:
+    _, whole = run
+    again = Path(shutil.copytree(whole, tmp_path / "again"))
+    shutil.rmtree(again / "checkpoints" / "step-00000020")
+    change_info(again, complete=False)
+    outcome = inside("train", "--resume", again)
+    assert outcome.code == 0, outcome.err
+    assert f"resuming {again} at step 10" in outcome.err
+    assert dict(tensors_of(again)) == dict(tensors_of(whole))
 
 
 @pytest.mark.xdist_group("lineage")
@@ -110,8 +134,8 @@ def test_a_transformer_aligns_too(trained: Path, corpus: Path, tmp_path: Path) -
 def test_an_impossible_combination_is_told_before_data_is_read(
     tmp_path: Path, corpus: Path
 ) -> None:
-    attention = {"score": "none", "scope": "local-p"}
-    recipe = rnn_recipe(tmp_path / "recipe.yaml", tmp_path / "nowhere", attention)
+    model = rnn(score="none", scope="local-p")
+    recipe = recipe_of(tmp_path / "recipe.yaml", tmp_path / "nowhere", model)
     outcome = inside("train", recipe, "--out", tmp_path / "run")
     check_told(outcome, 2, "model.attention: scope: local-p needs attention, but score is none")
     assert "nowhere" not in outcome.err
@@ -120,12 +144,10 @@ def test_an_impossible_combination_is_told_before_data_is_read(
 def test_hard_attention_goes_on_to_the_bit_its_baseline_included(
     tmp_path: Path, corpus: Path
 ) -> None:
-    attention, constant = {"score": "general", "weights": "hard"}, {"validate_every": 100}
+    model, constant = rnn(score="general", weights="hard"), {"validate_every": 100}
     paths = []
     for name, steps in (("once", 8), ("again", 4)):
-        recipe = rnn_recipe(
-            tmp_path / f"{name}.yaml", corpus, attention, max_steps=steps, **constant
-        )
+        recipe = recipe_of(tmp_path / f"{name}.yaml", corpus, model, max_steps=steps, **constant)
         paths.append(tmp_path / name)
         assert inside("train", recipe, "--out", paths[-1]).code == 0
     outcome = inside("extend", paths[1], "--steps", 8)
@@ -133,3 +155,17 @@ def test_hard_attention_goes_on_to_the_bit_its_baseline_included(
     once, again = (dict(tensors_of(path)) for path in paths)
     assert "checkpoints/step-00000008/buffers.safetensors" in once
     assert once == again
+
+
+def test_the_reversed_digits_can_be_trained_judged_and_aligned(tmp_path: Path) -> None:
+    example = Path(__file__).parents[2] / "examples" / "reversed_digits.py"
+    runpy.run_path(str(example))["main"](tmp_path / "digits")
+    for part, (_, end) in itertools.product(("valid", "test"), SIDES):  # 20 lines suffice here
+        file = tmp_path / f"digits/{part}.{end}"
+        file.write_text("".join(file.read_text().splitlines(keepends=True)[:20]))
+    ends = ("training.max_steps=4", "training.max_minutes=null")
+    outcome = inside("train", tmp_path / "digits/recipe.yaml", *ends, "--out", tmp_path / "run")
+    assert outcome.code == 0, outcome.err
+    assert inside("evaluate", tmp_path / "run", "--json").json()["examples"] == 20
+    digits = [f"--{side}={tmp_path}/digits/test.{end}" for side, end in SIDES]
+    assert len(inside("align", tmp_path / "run", *digits).lines) == 20

@@ -14,7 +14,7 @@ from pydantic import Field
 from polyhead.config import DataPath, Section
 from polyhead.data.columns import as_text, check_columns, nested
 from polyhead.errors import DataError, DataFault
-from polyhead.files import Report, read_lines, stop
+from polyhead.files import HALF, Report, read_lines, stop
 
 csv.field_size_limit(2**31 - 1)
 
@@ -223,13 +223,13 @@ def _json_cells(path: Path, wanted: list[str], report: Report, texts: int) -> Ce
             shown = json.dumps(cells[wrong])
             message = f"column {wanted[wrong]!r} holds {shown}, which is no text; put it in quotes"
             report(DataFault("bad_row", str(path), number, message))
-        elif _HALF.search(line) and _HALF_ALONE.search("".join(map(str, cells))):
+        elif _ESCAPED_HALF.search(line) and HALF.search("".join(map(str, cells))):
             message = "half of a character (a lone surrogate such as \\ud83d), which is no text"
             report(DataFault("bad_row", str(path), number, message))
         else:
             yield number, cells
 
 
-_HALF = re.compile(r"\\u[dD][89a-fA-F]")  # JSON's way to write a character beyond U+FFFF, in two
-_HALF_ALONE = re.compile(r"[\ud800-\udfff]")
+# JSON writes a character beyond U+FFFF as two halves
+_ESCAPED_HALF = re.compile(r"\\u[dD][89a-fA-F]")
 _NO_TEXT = (int, float, type(None))  # what has an inner structure is told for every kind of table

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from polyhead.errors import UsageError, WrongTaskError
+from polyhead.files import HALF
 from polyhead.runs.folder import Run
 
 if TYPE_CHECKING:
@@ -68,9 +69,7 @@ def check_texts(texts: Sequence[str], what: str = "texts") -> None:
         if not isinstance(text, str):
             raise UsageError(f"text {place} is {text!r}; every text must be a string")
         if not text.isascii() and (half := HALF.search(text)):
-            raise UsageError(
-                f"text {place} holds {half[0]!r}, half of a character, which is no text"
-            )
+            raise UsageError(f"text {place} holds half of a character ({half[0]!r}): no text")
 
 
 def export_run(run: Run, to: str, out: str | Path, quantization: str = "float32") -> Exported:
