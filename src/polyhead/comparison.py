@@ -88,7 +88,7 @@ def compare(found: Sequence[Entry], out: Path, say: Say) -> dict[str, Any]:
     result stands in NAME.json is not judged again. Where one knows no case, all are scored without.
     """
     out.mkdir(parents=True, exist_ok=True)
-    lowercase = any(entry.recipe.tokenizer.lowercase for entry in found)  # type: ignore[union-attr]
+    lowercase = any(entry.recipe.tokenizer.lowercase for entry in found)
     models = []
     for entry in found:
         kept = out / f"{entry.name}.json"
