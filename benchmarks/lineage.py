@@ -23,22 +23,17 @@ from polyhead.cli.main import main as polyhead
 
 RNN, CONV = "multi30k-en-de-rnn", "multi30k-en-de-conv"
 VARIANTS: dict[str, list[str]] = {
-    "general": [],
-    "general-seed2": ["seed=2"],
-    "none": ["score=none"],
-    "none-seed2": ["score=none", "seed=2"],
-    "dot": ["score=dot"],
-    "concat": ["score=concat"],
-    "local-m": ["scope=local-m"],
-    "local-p": ["scope=local-p"],
-    "hard": ["weights=hard"],
+    "general": [RNN],
+    "general-seed2": [RNN, "seed=2"],
+    "none": [RNN, "model.attention.score=none"],
+    "none-seed2": [RNN, "model.attention.score=none", "seed=2"],
+    "dot": [RNN, "model.attention.score=dot"],
+    "concat": [RNN, "model.attention.score=concat"],
+    "local-p": [RNN, "model.attention.scope=local-p"],
+    "hard": [RNN, "model.attention.weights=hard"],
+    "conv": [CONV],
+    "local-m": [RNN, "model.attention.scope=local-m"],
 }
-
-
-def operands(name: str) -> list[str]:
-    """A variant as `polyhead compare` takes it."""
-    changes = [c if c.startswith("seed") else f"model.attention.{c}" for c in VARIANTS[name]]
-    return [RNN, *changes, f"name={name}"]
 
 
 def promises(bleu: dict[str, float], seconds: list[float]) -> dict[str, bool]:
@@ -64,8 +59,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/lineage"))
     parser.add_argument("--json", type=Path, default=Path("benchmarks/results/lineage.json"))
     args = parser.parse_args()
-    models = [part for name in VARIANTS for part in operands(name)]
-    command = ["compare", *models, CONV, "name=conv", "--tokens", str(args.tokens)]
+    models = [part for name, one in VARIANTS.items() for part in (*one, f"name={name}")]
+    command = ["compare", *models, "--tokens", str(args.tokens)]
     try:
         polyhead([*command, "--out", str(args.out)])
     except SystemExit as end:
