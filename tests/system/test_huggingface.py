@@ -95,11 +95,7 @@ def gpt2(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module", params=["BertForMaskedLM", "BertForPreTraining"])
 def bert(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("bert")
-    config = transformers.BertConfig(
-        vocab_size=word_pieces(folder), hidden_size=32, num_hidden_layers=2,
-        num_attention_heads=4, intermediate_size=64, max_position_embeddings=40,
-    )  # fmt: skip
-    shaken(getattr(transformers, request.param)(config)).save_pretrained(folder)
+    small_bert(folder, request.param)
     return folder
 
 
@@ -168,6 +164,78 @@ def test_bert_in_and_out_again(bert: Path, tmp_path: Path) -> None:
         wanted = cutter(first, second, return_token_type_ids=True)
         assert back(first, second).data == wanted.data
         assert set(wanted["token_type_ids"]) == {0, 1}
+
+
+def small_bert(folder: Path, architecture: str, **settings: Any) -> Any:
+    """A BERT of transformers' own in a folder."""
+    config = transformers.BertConfig(
+        vocab_size=word_pieces(folder), hidden_size=32, num_hidden_layers=2,
+        num_attention_heads=4, intermediate_size=64, max_position_embeddings=40, **settings,
+    )  # fmt: skip
+    model = shaken(getattr(transformers, architecture)(config))
+    model.save_pretrained(folder)
+    return model
+
+
+@pytest.mark.parametrize("architecture", ["BertModel", "BertForMultipleChoice"])
+def test_a_bert_without_a_head_of_use_is_taken_in_as_an_encoder(
+    architecture: str, tmp_path: Path
+) -> None:
+    (tmp_path / "theirs").mkdir()
+    small_bert(tmp_path / "theirs", architecture)
+    outcome = inside("import", tmp_path / "theirs", "--out", tmp_path / "run")
+    assert outcome.code == 0, outcome.err
+    assert "no head for masked tokens in this directory: the run's is fresh" in outcome.err
+    assert ("Left out: classifier.bias" in outcome.err) == (architecture != "BertModel")
+    theirs = transformers.BertModel.from_pretrained(tmp_path / "theirs").eval()
+    batch = transformers.AutoTokenizer.from_pretrained(tmp_path / "theirs")(
+        LINES[0], return_tensors="pt"
+    )
+    wanted = theirs(**batch)
+    model = polyhead.load(tmp_path / "run")
+    mean = wanted.last_hidden_state[0].mean(dim=0).detach()
+    torch.testing.assert_close(torch.tensor(model.embed(LINES[:1])[0]), mean, atol=1e-4, rtol=0)
+    pooled = model.model.next_sentence.pooler(model.model(batch["input_ids"]))
+    torch.testing.assert_close(pooled, wanted.pooler_output, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "task", "settings"),
+    [
+        ("SequenceClassification", "classification", {"id2label": {0: "no", 1: "perhaps", 2: "y"}}),
+        ("SequenceClassification", "classification", {}),
+        ("SequenceClassification", "regression", {"num_labels": 1}),
+        ("TokenClassification", "tagging", {"id2label": {0: "O", 1: "B-X", 2: "I-X"}}),
+        ("QuestionAnswering", "question_answering", {}),
+    ],
+)
+def test_a_fine_tuned_bert_goes_in_as_its_task_and_out_again(
+    architecture: str, task: str, settings: dict[str, Any], tmp_path: Path
+) -> None:
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    model = small_bert(theirs, f"BertFor{architecture}", **settings)
+    run = imported(theirs, tmp_path / "run")
+    assert info(run)["task"] == task
+    line = "the cat sat\tthe cat sat on the mat" if task == "question_answering" else LINES[0]
+    (said,) = polyhead.load(run).classify([line])
+    cutter = transformers.AutoTokenizer.from_pretrained(theirs)
+    with torch.no_grad():
+        found = model(**cutter(line, return_tensors="pt"))
+    if task == "classification":
+        p = found.logits[0].softmax(-1)
+        assert said["label"] == model.config.id2label[int(p.argmax())]
+        assert said["probability"] == pytest.approx(float(p.max()), abs=1e-4)
+    if task == "regression":
+        assert said["label"] == pytest.approx(float(found.logits), abs=1e-4)
+    if task == "tagging":
+        assert len(said["tags"]) == len(line.split())
+        assert set(said["tags"]) <= set(settings["id2label"].values())
+    made = inside("export", run, "--to", "huggingface", "--out", tmp_path / "back")
+    assert made.code == 0, made.err
+    same_weights(theirs, tmp_path / "back")
+    configs = [transformers.AutoConfig.from_pretrained(at) for at in (theirs, tmp_path / "back")]
+    assert configs[0].id2label == configs[1].id2label
 
 
 def in_half(model_class: Any, source: Path, folder: Path) -> Path:

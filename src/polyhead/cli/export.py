@@ -54,8 +54,11 @@ def import_(source: str, *, out: Path) -> None:
     """
     from polyhead import machine
     from polyhead.export.huggingface_import import import_huggingface
+    from polyhead.training.progress import say
 
     machine.apply(machine.choose("fp32"))
     made = import_huggingface(source, out)
+    if made.note:
+        say(made.note)
     print(made.path)
     print(f"largest difference of a logit: {made.difference:.2g}, on {made.compared_on}")

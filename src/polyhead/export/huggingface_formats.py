@@ -9,7 +9,6 @@ from typing import Any
 from torch import Tensor
 
 from polyhead.data.tokenizers import BEGINS, ENDS, MASKS, PADS
-from polyhead.errors import UsageError
 from polyhead.export.huggingface import ACTIVATIONS as MARIAN_ACTIVATIONS
 from polyhead.export.huggingface_language import ACTIVATIONS
 from polyhead.export.huggingface_names import bert_tensors, gpt_tensors, marian_tensors
@@ -31,6 +30,8 @@ class Format:
     embedding: str  # the name of the weight that has a row for every token
     prefix: str  # of the weights, left out where only the inner model was saved
     tied: tuple[str, ...]  # names that may repeat the embedding, or are of no use to the task
+    learned: dict[str, Any] | None = None  # of a task about labelled texts: what labels.json says
+    fresh: str = ""  # why heads (`cls.…`) begin fresh, and what is so; empty: they do not
 
 
 def _activation(settings: Settings) -> str:
@@ -112,13 +113,9 @@ def _bert_refused(settings: Settings) -> dict[str, bool]:
     }
 
 
-def _bert_sections(settings: Settings, weights: Weights) -> dict[str, Any]:
-    if "cls.predictions.bias" not in weights:
-        raise UsageError(
-            "this BERT has no head for masked tokens (cls.predictions.*), which a run of masked_lm "
-            "needs: take the one it was pre-trained with (BertForMaskedLM, BertForPreTraining)"
-        )
-    model = {
+def bert_model(settings: Settings) -> dict[str, Any]:
+    """The `model:` section of a BERT."""
+    return {
         "kind": "bert",
         "d_model": settings["hidden_size"],
         "num_layers": settings["num_hidden_layers"],
@@ -128,13 +125,16 @@ def _bert_sections(settings: Settings, weights: Weights) -> dict[str, Any]:
         "norm_eps": settings.get("layer_norm_eps", 1e-12),
         "dropout": settings.get("hidden_dropout_prob", 0.1),
     }
+
+
+def _bert_sections(settings: Settings, weights: Weights) -> dict[str, Any]:
     data = {
         "train": [],
         "valid": [],
         "context": settings["max_position_embeddings"],
         "next_sentence": "cls.seq_relationship.weight" in weights,
     }
-    return {"model": model, "data": data}
+    return {"model": bert_model(settings), "data": data}
 
 
 def _marian_refused(settings: Settings) -> dict[str, bool]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import tokenizers as hf
 import torch
@@ -22,8 +22,11 @@ from polyhead.data.tokenizers import Tokenizer
 from polyhead.errors import MissingExtraError, PolyheadError, RunError, UsageError
 from polyhead.export.huggingface import compare_translations, library
 from polyhead.export.huggingface_formats import FORMATS, Format, Settings, Weights
+from polyhead.export.huggingface_heads import by_head
+from polyhead.export.huggingface_labelled import compare_answers
 from polyhead.export.huggingface_language import compare
 from polyhead.export.verify import TEXTS, Exported, random_sentences
+from polyhead.models.bert import BERT
 from polyhead.recipe.reading import load_recipe
 from polyhead.runs import folder
 from polyhead.runs.card import write_card
@@ -45,7 +48,9 @@ def import_huggingface(source: str, out: Path) -> Exported:
     place = _local(source)
     settings = _json(place, "config.json")
     kind = _format(place, settings)
-    weights = _named(kind, _weights(place))
+    weights: Weights = _named(kind, _weights(place))
+    if kind.task == "masked_lm":
+        kind, weights = by_head(kind, settings, weights)
     tokenizer = _tokenizer(place)
     _check_special(kind, place, tokenizer)
     recipe = load_recipe(
@@ -59,11 +64,15 @@ def import_huggingface(source: str, out: Path) -> Exported:
         imported=True,
     )
     module = registry.find("tasks", kind.task)
-    own = {"source_tokenizer": tokenizer, "target_tokenizer": tokenizer}
-    task = module.Task(recipe, **(own if kind.task == "translation" else {"tokenizer": tokenizer}))
+    own: dict[str, Any] = {"tokenizer": tokenizer}
+    if kind.task == "translation":
+        own = {"source_tokenizer": tokenizer, "target_tokenizer": tokenizer}
+    if kind.learned is not None:
+        own["learned"] = kind.learned
+    task = module.Task(recipe, **own)
     model = Run(out, recipe).build_model(task.sizes()).eval()
     _fill(kind, model, weights, place, tokenizer)
-    difference = _compare(place, task, model)
+    difference = _compare(kind, place, task, model)
 
     def write(made: Path) -> None:
         write_weights(made / "model.safetensors", weights_of(model))
@@ -73,7 +82,7 @@ def import_huggingface(source: str, out: Path) -> Exported:
     origin = {"source": source, "model_type": settings["model_type"], "difference": difference}
     run = folder.create(out, recipe, write, **notes, imported_from=origin)
     write_card(run, None)
-    return Exported(out, difference, "texts and random tokens")
+    return Exported(out, difference, "texts and random tokens", kind.fresh)
 
 
 def _local(source: str) -> Path:
@@ -166,7 +175,7 @@ def _named(kind: Format, weights: dict[str, Tensor]) -> dict[str, Tensor]:
 
 @torch.no_grad()
 def _fill(
-    kind: Format, model: nn.Module, weights: dict[str, Tensor], place: Path, tokenizer: Tokenizer
+    kind: Format, model: nn.Module, weights: Weights, place: Path, tokenizer: Tokenizer
 ) -> None:
     """Copy the weights in; raises RunError naming what does not fit."""
     views = kind.tensors(model)
@@ -180,6 +189,8 @@ def _fill(
             "rows; they do not belong together"
         )
     unknown = [name for name in weights if name not in views and name not in kind.tied]
+    if kind.fresh:
+        views = {n: view for n, view in views.items() if not n.startswith("cls.")}
     faults = [f"missing: {name}" for name in views if name not in weights]
     faults += [f"unknown: {name}" for name in unknown]
     faults += [
@@ -199,10 +210,13 @@ def _fill(
         view.copy_(weights[name])
 
 
-def _compare(place: Path, task: Any, model: nn.Module) -> float:
+def _compare(kind: Format, place: Path, task: Any, model: nn.Module) -> float:
+    if kind.learned is not None:
+        texts = [*((text,) for text in TEXTS), TEXTS[:2]]
+        return compare_answers(place, task, cast(BERT, model), texts)
     if task.recipe.task == "translation":
         return compare_translations(place, task, model, random_sentences(task))  # type: ignore[arg-type]
-    return compare(place, model, task.tokenizer, TEXTS, str(place))
+    return compare(place, model, task.tokenizer, TEXTS, str(place), heads=not kind.fresh)
 
 
 # --- tokenizers

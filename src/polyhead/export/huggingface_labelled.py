@@ -54,7 +54,7 @@ def export_labelled(run: Run, out: Path) -> Exported:
         write_weights(folder / "model.safetensors", contiguous(_tensors(task, model)))
         write_json(folder / "config.json", _config(task, model))
         write_tokenizer(folder, model, task.tokenizer)
-        difference = _compare(folder, task, model, inputs)
+        difference = compare_answers(folder, task, model, inputs)
 
     new_folder(out, fill)
     return Exported(out, difference, origin)
@@ -117,7 +117,7 @@ def _inputs(task: Supervised) -> tuple[list[tuple[str, ...]], str]:
 
 
 @torch.no_grad()
-def _compare(
+def compare_answers(
     folder: Path, task: Supervised, model: BERT, inputs: Sequence[tuple[str, ...]]
 ) -> float:
     """The largest difference of a logit; raises PolyheadError where they do otherwise."""
@@ -127,7 +127,7 @@ def _compare(
     difference, problems = 0.0, []
     for texts in inputs:
         ids, kinds, cut = framer.row([task.tokenizer.encode(text) for text in texts])
-        read = theirs.tokenizer(*texts)
+        read = theirs.tokenizer(*texts, return_token_type_ids=True)
         if not cut and (read["input_ids"], read["token_type_ids"]) != (ids, kinds):
             problems.append(f"the tokenizer cuts {texts[0][:40]!r} otherwise")
             break

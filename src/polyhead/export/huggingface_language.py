@@ -189,10 +189,14 @@ class Theirs:
 
     @classmethod
     def load(cls, folder: Path, kind: str) -> Theirs:
-        """As AutoModelForKIND; raises PolyheadError where transformers cannot."""
+        """As AutoModelForKIND, or AutoModel without a kind.
+
+        Raises PolyheadError where transformers cannot.
+        """
         transformers = library()
         try:
-            loaded = getattr(transformers, f"AutoModelFor{kind}").from_pretrained(
+            auto = getattr(transformers, f"AutoModelFor{kind}" if kind else "AutoModel")
+            loaded = auto.from_pretrained(
                 folder, local_files_only=True, use_safetensors=True, dtype=torch.float32
             )
             cutter = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
@@ -203,16 +207,22 @@ class Theirs:
 
 @torch.no_grad()
 def compare(
-    folder: Path, model: nn.Module, tokenizer: Tokenizer, texts: Sequence[str], what: str
+    folder: Path,
+    model: nn.Module,
+    tokenizer: Tokenizer,
+    texts: Sequence[str],
+    what: str,
+    *,
+    heads: bool = True,
 ) -> float:
     """The largest difference of a logit between a folder, as transformers loads it, and our model.
 
-    Raises PolyheadError where it is more than 1e-4, where texts are cut otherwise, or where a GPT
-    writes other tokens.
+    Without `heads` hidden states are compared. Raises PolyheadError where they are more than 1e-4
+    apart, where texts are cut otherwise, or where a GPT writes other tokens.
     """
     pretraining = isinstance(model, BERT) and model.next_sentence is not None
     kind = "CausalLM" if isinstance(model, GPT) else "PreTraining" if pretraining else "MaskedLM"
-    theirs = Theirs.load(folder, kind)
+    theirs = Theirs.load(folder, kind if heads else "")
     longest = min(LONGEST, _places(model) - 2)
     rows = [row[:longest] for row in tokenizer.encode_all(texts) if row]
     random = np.random.default_rng(1)
@@ -220,7 +230,7 @@ def compare(
     if isinstance(model, BERT):
         rows = [[tokenizer.begin_id, *row, tokenizer.end_id] for row in rows]
     problems = []
-    difference = max(_difference(model, theirs.model, torch.tensor([row])) for row in rows)
+    difference = max(_difference(model, theirs.model, torch.tensor([row]), heads) for row in rows)
     if not difference <= CLOSE:
         problems.append(f"logits differ by up to {difference:.2g}, more than {CLOSE:g}")
     if isinstance(model, GPT) and _writes_otherwise(model, theirs.model, tokenizer, rows):
@@ -243,9 +253,11 @@ def _places(model: nn.Module) -> int:
     return int(model.config.max_length)  # type: ignore[union-attr, arg-type]
 
 
-def _difference(model: nn.Module, theirs: Any, row: Tensor) -> float:
+def _difference(model: nn.Module, theirs: Any, row: Tensor, heads: bool) -> float:
     hidden = model(row)
     found = theirs(row)
+    if not heads:
+        return float((hidden - found.last_hidden_state).abs().max())
     logits = model.head(hidden)  # type: ignore[operator]
     if not isinstance(model, BERT) or model.next_sentence is None:
         return float((logits - found.logits).abs().max())

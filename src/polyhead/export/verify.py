@@ -39,6 +39,7 @@ class Exported:
     path: Path
     difference: float
     compared_on: str
+    note: str = ""  # what else a person must know of it
 
 
 @dataclass(frozen=True)
