@@ -133,13 +133,33 @@ def test_prompts_of_a_file_give_what_each_gives_alone(run: Path, tmp_path: Path)
 
 
 def test_text_streams_to_stdout_and_equals_the_json(run: Path) -> None:
-    for more in (("--greedy",), ("--seed", 3), ("--seed", 3, "--stop", "t"), ("--beam", 3)):
+    several = (("--greedy",), ("--seed", 3), ("--seed", 3, "--stop", "t"), ("--beam", 3))
+    for more in (*several, ("--beam", 3, "--stop", "t")):
         command = ("generate", run, "--prompt", "the ", "--max-tokens", 15, *more)
         (one,) = inside(*command, "--json").json()
         assert inside(*command).out == "the " + one["text"] + "\n"
         assert "t" not in one["text"] or "--stop" not in more
     several = inside("generate", run, "-n", 3, "--max-tokens", 5, "--seed", 1)
     assert several.out.count("\n---\n") == 2
+
+
+def test_a_beam_ends_with_the_context_where_no_length_was_asked_for(
+    run: Path, tmp_path: Path
+) -> None:
+    prompts = ["the cat", "d"]
+    (tmp_path / "prompts").write_text("\n".join(prompts) + "\n", encoding="utf-8")
+    together = inside("generate", run, "--prompts", tmp_path / "prompts", "--beam", 3, "--json")
+    assert together.code == 0, together.err
+    assert (
+        "a beam does not go past the context of 24 tokens, and the longest prompt has 7: at most "
+        "18 tokens are written after it"
+    ) in together.err
+    for prompt, one in zip(prompts, together.json(), strict=True):
+        alone = inside("generate", run, "--prompt", prompt, "--beam", 3, "--json")
+        assert alone.json()[0]["text"] == one["text"]
+        assert one["tokens"] == 25 - len(prompt) or one["finish_reason"] == "stop"
+    quiet = inside("generate", run, "--prompt", "d", "--beam", 3, "--max-tokens", 24)
+    assert (quiet.code, quiet.err) == (0, "")
 
 
 def test_python_gives_the_same(run: Path) -> None:
@@ -255,6 +275,13 @@ def test_ctranslate2_writes_what_torch_writes(run: Path, tmp_path: Path) -> None
         for one, other in zip(ours, outcome.json(), strict=True):
             assert other == {**one, "log_probability": other["log_probability"]}
             assert other["log_probability"] == pytest.approx(one["log_probability"], abs=1e-3)
+    unset = ("generate", copy, *options[:2], "--beam", 3, "--json")
+    ours, theirs = inside(*unset), inside(*unset, "--engine", "ctranslate2")
+    assert (ours.code, theirs.code) == (0, 0), theirs.err
+    assert [one["text"] for one in theirs.json()] == [one["text"] for one in ours.json()]
+    ends = inside("generate", copy, "--prompt", "the", "--greedy", "--engine", "ctranslate2")
+    assert ends.code == 0
+    assert "does not go past the context of 24 tokens, and the longest prompt has 3" in ends.err
     drawn = ("--prompt", "the", "-n", 3, "--max-tokens", 8, "--seed", 4, "--engine", "ctranslate2")
     first, second = (inside("generate", copy, *drawn, "--precision", "int8") for _ in range(2))
     assert (first.code, first.out) == (0, second.out)
@@ -262,3 +289,5 @@ def test_ctranslate2_writes_what_torch_writes(run: Path, tmp_path: Path) -> None
     check_told(long, 2, "does not go past the context of 24 tokens")
     told = inside("generate", copy, "--min-p", 0.1, "--max-tokens", 4, "--engine", "ctranslate2")
     check_told(told, 2, "has no --min-p")
+    both = ("--beam", 2, "--stop", "a", "--max-tokens", 4, "--engine", "ctranslate2")
+    check_told(inside("generate", copy, *both), 2, "has no --stop with --beam")

@@ -125,6 +125,24 @@ def test_a_beam_wide_enough_finds_the_best_of_all_outputs(seed: int, alpha: floa
             assert found.score == pytest.approx(score, abs=1e-4)
 
 
+def test_a_beam_ends_with_what_stops_it() -> None:
+    stop, chain = 3, Chain(3, 2)
+    found = beams(chain, [4, 4, 2], alpha=0.0, stops=lambda rows: rows[:, -1] == stop)
+    for sentence, hypotheses in enumerate(found):
+        limit = [4, 4, 2][sentence]
+        others = [t for t in range(SIZE) if t not in (END, stop)]
+        outputs = {(*b, t) for n in range(limit) for b in product(others, repeat=n) for t in (0, 3)}
+        outputs |= set(product(others, repeat=limit))
+        best = sorted(outputs, key=lambda o: -chain.log_probability(sentence, list(o), ()))
+        for one, output in zip(hypotheses[:20], best[:20], strict=True):
+            assert one.tokens == [t for t in output if t != END]
+            assert one.ended == (output[-1] in (END, stop))
+            total = chain.log_probability(sentence, list(output), ())
+            assert one.log_probability == pytest.approx(total, abs=1e-4)
+    narrow = beams(chain, [4] * 3, beam=1, stops=lambda rows: rows[:, -1] < SIZE)
+    assert all(one.ended and len(one.tokens) < 2 for several in narrow for one in several)
+
+
 def by_the_book(
     chain: Chain, sentence: int, limit: int, beam: int, alpha: float
 ) -> list[tuple[float, list[int], bool]]:

@@ -143,6 +143,26 @@ def test_a_beam_finds_no_less_probable_text_than_greedy(
     assert [b[0].tokens for b in beams] == [a[0][0].tokens for a in alone]
 
 
+def test_a_beam_ends_before_a_stop_text(model: gpt.GPT, tokenizer: Tokenizer) -> None:
+    settings = Settings(max_tokens=6, beam=30, stop=("zz", "f"))
+    found = generate_ids(model, PROMPTS, tokenizer, settings)
+    for (best,), prompt in zip(found, PROMPTS, strict=True):
+        text = tokenizer.text(best.tokens)
+        assert best.finish_reason == "stop"
+        assert text == "" or text.index("f") == len(text) - 1
+        written = best.tokens if text else [tokenizer.end_id]
+        total, window = 0.0, list(prompt)
+        for token in written:
+            with torch.no_grad():
+                logits = model.head(model(torch.tensor([window])))[0, -1]
+            total += float(torch.log_softmax(logits, dim=-1)[token])
+            window.append(token)
+        assert best.log_probability == pytest.approx(total, abs=1e-3)
+    assert any(one.tokens for several in found for one in several), "none comes to a stop text"
+    alone = [generate_ids(model, [p], tokenizer, settings) for p in PROMPTS]
+    assert [b[0].tokens for b in found] == [a[0][0].tokens for a in alone]
+
+
 def test_min_p_keeps_what_is_nearly_as_probable_as_the_best() -> None:
     p = torch.tensor([[0.5, 0.26, 0.2, 0.04]])
     drawn: set[int] = set()

@@ -22,7 +22,7 @@ def generate(
     prompt: str | None = None,
     prompts: Input | None = None,
     n: Annotated[int, Parameter(name=["-n", "--count"])] = 1,
-    max_tokens: int = 200,
+    max_tokens: int | None = None,
     sample: Annotated[bool, Flag] = False,
     greedy: Annotated[bool, Flag] = False,
     beam: int | None = None,
@@ -54,7 +54,8 @@ def generate(
     n
         so many continuations of each
     max_tokens
-        of each continuation, at most
+        of each continuation, at most (default: 200; with beam or ctranslate2 what the context
+        leaves, where that is less)
     sample
         draw at random, which is what happens anyway
     greedy
@@ -106,7 +107,7 @@ def generate(
     alone = n == 1 and (texts is None or len(texts) == 1)
     streams = alone and not json_ and beam is None and engine == "torch"
     screen = _Screen(texts[0] if texts else "", tuple(map(typed, stop)))
-    found = model.generate(texts, hear=screen.hear if streams else None, **options)
+    found = model.generate(texts, hear=screen.hear if streams else None, say=say, **options)
     if json_:
         print(json.dumps([one.as_dict() for one in found], ensure_ascii=False))
     elif streams:

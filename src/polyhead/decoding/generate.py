@@ -237,8 +237,13 @@ def _beams(
             return state.logits, state.state
         return model.step(tokens, state)
 
-    longest = [min(settings.max_tokens, limit + 1 - len(prompt)) for prompt in prompts]
-    limits = torch.tensor(longest, device=device_of(model))
+    def stops(rows: Tensor) -> Tensor:
+        held = [holds_stop(row, settings.stop, tokenizer) for row in rows.tolist()]
+        return torch.tensor(held, device=rows.device)
+
+    limits = torch.tensor(
+        [within_context(prompt, settings, limit) for prompt in prompts], device=device_of(model)
+    )
     hypotheses = beam_search(
         step,
         _Read(*prefill(model, prompts)),  # type: ignore[arg-type]
@@ -246,12 +251,18 @@ def _beams(
         Vocabulary(tokenizer.end_id, tokenizer.end_id, tuple(tokenizer.never)),
         beam=settings.beam,
         alpha=settings.alpha,
+        stops=stops if settings.stop else None,
     )
     found = []
     for best, *_ in hypotheses:
         reason = "stop" if best.ended else "length"
         found.append([Continuation(best.tokens, best.log_probability, reason)])
     return found
+
+
+def within_context(prompt: Sequence[Any], settings: Settings, context: int) -> int:
+    """Tokens that may follow a prompt's where nothing goes past the context."""
+    return min(settings.max_tokens, context + 1 - len(prompt))
 
 
 def holds_stop(tokens: Sequence[int], stops: Sequence[str], tokenizer: Tokenizer) -> bool:

@@ -30,6 +30,8 @@ Choose = Callable[[Tensor, Tensor, int], Tensor]
 """log-probabilities [R,V], which rows of the batch these are [R], length -> tokens [R]"""
 Restrict = Callable[[Tensor, Tensor], None]
 """log-probabilities [R,V] and tokens so far [R,T]: sets what is not allowed to -inf, in place"""
+Stops = Callable[[Tensor], Tensor]
+"""tokens so far [R,T] -> bool [R]: whether a hypothesis ends with the last of them"""
 
 
 @dataclass(frozen=True)
@@ -160,6 +162,12 @@ def _continuations(log_p: Tensor, totals: Tensor, beam: int) -> tuple[Tensor, Te
     return best, places // each, columns.view(len(totals), -1).gather(1, places)
 
 
+def _grown(tokens: Tensor, parents: Tensor, chosen: Tensor) -> Tensor:
+    """Tokens [b,r,T] of the rows that are continued [b,n], with the next ones [b,n]: [b,n,T+1]."""
+    before = tokens.gather(1, parents[:, :, None].expand(-1, -1, tokens.shape[2]))
+    return torch.cat([before, chosen[:, :, None]], dim=2)
+
+
 def beam_search(
     step: Step,
     state: State,
@@ -169,40 +177,46 @@ def beam_search(
     beam: int,
     alpha: float,
     restrict: Restrict | None = None,
+    stops: Stops | None = None,
 ) -> list[list[Hypothesis]]:
     """The `beam` best hypotheses of each sentence, best first.
 
     A sentence is finished once `beam` of its hypotheses have ended and none of the running ones,
     scored as if it ended now, is better than the worst of those; or at its limit [B] of tokens.
+    A hypothesis ends with the end token, or with a token after which `stops` says so.
     """
     device = limits.device
     never = torch.tensor(vocabulary.never, dtype=torch.long, device=device)
-    stops = set(limits.tolist())
+    lengths = set(limits.tolist())
     finished = _Finished(len(limits), beam, device)
     running = torch.arange(len(limits), device=device)
     tokens = limits.new_zeros(len(limits), 1, 0)  # the first step has one row a sentence
     totals = torch.zeros(len(limits), 1, device=device)
     last = torch.full((len(limits), 1), vocabulary.start, device=device)
-    for length in range(1, max(stops) + 1):
+    for length in range(1, max(lengths) + 1):
         logits, state = step(last, state)
         log_p = _log_probabilities(logits[:, -1], never, restrict, tokens.flatten(0, 1))
         first = torch.arange(0, len(log_p), totals.shape[1], device=device)  # row of each sentence
         totals, parents, chosen = _continuations(log_p, totals, beam)
         penalty = length_penalty(length, alpha)
-        ended = chosen == vocabulary.end
-        if bool(ended.any()):
+        gone = ended = chosen == vocabulary.end
+        if stops is not None:
+            grown = _grown(tokens, parents, chosen)
+            gone = ended | stops(grown.flatten(0, 1)).view_as(ended)
+            at, place = (gone & ~ended)[:, :beam].nonzero(as_tuple=True)
+            finished.offer(running[at], grown[at, place], totals[at, place], penalty, ended=True)
+        if bool(gone.any()):
             at, place = ended[:, :beam].nonzero(as_tuple=True)
             bodies = tokens[at, parents[at, place]]
             finished.offer(running[at], bodies, totals[at, place], penalty, ended=True)
-            totals = totals.masked_fill(ended, float("-inf"))
+            totals = totals.masked_fill(gone, float("-inf"))
             totals, order = totals.topk(min(beam, totals.shape[1]), dim=1)
             parents, chosen = parents.gather(1, order), chosen.gather(1, order)
         else:
             totals, parents, chosen = totals[:, :beam], parents[:, :beam], chosen[:, :beam]
-        before = tokens.gather(1, parents[:, :, None].expand(-1, -1, length - 1))
-        tokens = torch.cat([before, chosen[:, :, None]], dim=2)
+        tokens = _grown(tokens, parents, chosen)
         rows, sentences = first[:, None] + parents, None
-        if finished.full or length in stops:
+        if finished.full or length in lengths:
             enough = finished.worst[running] > totals[:, 0] / penalty
             at_limit = limits[running] == length
             cut = (at_limit & ~enough).nonzero()[:, 0]

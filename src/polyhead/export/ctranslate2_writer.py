@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from polyhead.decoding.generate import Continuation, Settings, holds_stop
+from polyhead.decoding.generate import Continuation, Settings, holds_stop, within_context
 from polyhead.errors import UsageError
 from polyhead.export.ctranslate2_engine import Say, kept
 from polyhead.export.ctranslate2_export import Quantization, open_generator
@@ -31,11 +31,10 @@ class CTranslate2Writer:
     def generate_ids(
         self, prompts: Sequence[Sequence[int]], settings: Settings, *, context: int
     ) -> list[list[Continuation]]:
-        """As `decoding.generate.generate_ids`, without what CTranslate2 has not.
-
-        Raises UsageError for min-p, and for what goes past the context.
+        """As `decoding.generate.generate_ids`, without what CTranslate2 has not, and within the
+        context. Raises UsageError for min-p, and for stop texts with a beam.
         """
-        _check(prompts, settings, context)
+        _check(settings)
         # Hypotheses are ranked by their whole log-probability, as ours are.
         options: dict[str, Any] = {
             "sampling_topk": 1,
@@ -54,31 +53,37 @@ class CTranslate2Writer:
             library().set_random_seed(int(drawn.generate_state(1)[0]))
             self.generator = open_generator(self.folder, self.quantization)  # new threads see it
         rows = [[self.words[i] for i in prompt] for prompt in prompts for _ in range(copies)]
-        found = self.generator.generate_batch(
-            rows,
-            max_batch_size=settings.batch_rows,
-            max_length=settings.max_tokens,
-            repetition_penalty=settings.repetition_penalty,
-            no_repeat_ngram_size=settings.no_repeat_ngram,
-            suppress_sequences=self.never or None,
-            include_prompt_in_result=False,
-            **options,
-        )
-        ids = ([self.ids[word] for word in one.sequences[0]] for one in found)
-        made = [self._ended(written, settings) for written in ids]
+        limits = [within_context(row, settings, context) for row in rows]
+        found: dict[int, tuple[list[int], str]] = {}
+        for limit in sorted(set(limits)):
+            chosen = [place for place, own in enumerate(limits) if own == limit]
+            results = self.generator.generate_batch(
+                [rows[place] for place in chosen],
+                max_batch_size=settings.batch_rows,
+                max_length=limit,
+                repetition_penalty=settings.repetition_penalty,
+                no_repeat_ngram_size=settings.no_repeat_ngram,
+                suppress_sequences=self.never or None,
+                include_prompt_in_result=False,
+                **options,
+            )
+            for place, one in zip(chosen, results, strict=True):
+                written = [self.ids[word] for word in one.sequences[0]]
+                found[place] = self._ended(written, limit, settings)
+        made = [found[place] for place in range(len(rows))]
         totals = self._totals(rows, made)
-        written = [
+        ended = [
             Continuation(tokens, total, "length" if reason == "length" else "stop")
             for (tokens, reason), total in zip(made, totals, strict=True)
         ]
-        return [written[first : first + copies] for first in range(0, len(written), copies)]
+        return [ended[first : first + copies] for first in range(0, len(ended), copies)]
 
-    def _ended(self, written: list[int], settings: Settings) -> tuple[list[int], str]:
+    def _ended(self, written: list[int], limit: int, settings: Settings) -> tuple[list[int], str]:
         """What was written up to a stop text, and what ended it: text, length, or the end token."""
         for length in range(1, len(written) + 1 if settings.stop else 0):
             if holds_stop(written[:length], settings.stop, self.tokenizer):
                 return written[:length], "text"
-        return written, "length" if len(written) == settings.max_tokens else "end"
+        return written, "length" if len(written) == limit else "end"
 
     def _totals(
         self, rows: Sequence[list[str]], made: Sequence[tuple[list[int], str]]
@@ -96,13 +101,11 @@ class CTranslate2Writer:
         ]
 
 
-def _check(prompts: Sequence[Sequence[int]], settings: Settings, context: int) -> None:
+def _check(settings: Settings) -> None:
     if settings.sampler is not None and settings.sampler.min_p is not None:
         raise UsageError("the engine ctranslate2 has no --min-p; leave the engine out")
-    longest = max(map(len, prompts))
-    if longest + settings.max_tokens > context + 1:
+    if settings.beam > 1 and settings.stop:
         raise UsageError(
-            f"the engine ctranslate2 does not go past the context of {context} tokens: the longest "
-            f"prompt has {longest} and max-tokens is {settings.max_tokens}. Lower --max-tokens to "
-            f"{max(1, context + 1 - longest)}, or leave the engine out"
+            "the engine ctranslate2 has no --stop with --beam: its search knows no stop texts; "
+            "leave the engine out"
         )

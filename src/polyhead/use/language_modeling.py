@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from polyhead.export.ctranslate2_writer import CTranslate2Writer
     from polyhead.export.verify import Exported
 
+ENGINE = "the engine ctranslate2"
 SAMPLING = ("temperature", "top_k", "top_p", "min_p", "seed")
 OPTIONS = (
     *("n", "max_tokens", "greedy", "beam", *SAMPLING),
@@ -104,7 +105,7 @@ class LanguageModel:
         penalty = float(given.get("repetition_penalty", 1.0))
         if not penalty > 0:
             raise UsageError(f"repetition-penalty {penalty} is not above 0; 1 is none")
-        for key in ("repetition_penalty", "no_repeat_ngram", "stop"):
+        for key in ("repetition_penalty", "no_repeat_ngram"):
             if beam > 1 and key in given:
                 raise UsageError(f"--beam does not go with --{key.replace('_', '-')}")
         stop = given.pop("stop", ())
@@ -119,25 +120,20 @@ class LanguageModel:
         prompts: Sequence[str] | None = None,
         *,
         hear: Callable[[int, str], None] | None = None,
+        say: Callable[[str], None] = lambda text: None,
         **options: Any,
     ) -> list[Generation]:
         """`n` continuations of each prompt, in order; of no prompt, the beginning of a document.
 
         Drawn at random (temperature, top_k, top_p, min_p, seed) unless greedy=True or beam=K; at
-        most max_tokens each, up to a `stop` text; repetition_penalty, no_repeat_ngram. `hear` gets
-        (row, the text so far) after every token; rows count the continuations in order. A row is
-        the same whatever rows are beside it.
+        most max_tokens each (200, or fewer where a beam or CTranslate2 ends with the context), up
+        to a `stop` text; repetition_penalty, no_repeat_ngram. `hear` gets (row, the text so far)
+        after every token; rows count the continuations in order. A row is the same whatever rows
+        are beside it.
         """
         settings = self.settings(**options)
         rows = self._rows(prompts)
-        if settings.beam > 1 and (longest := max(map(len, rows))) + settings.max_tokens > (
-            self.context + 1
-        ):
-            raise UsageError(
-                f"a beam does not go past the context: the longest prompt has {longest} tokens and "
-                f"max-tokens is {settings.max_tokens}, but the context is {self.context}. Lower "
-                f"--max-tokens to {max(1, self.context + 1 - longest)}, or leave --beam out"
-            )
+        self._check_room(rows, settings, options.get("max_tokens") is not None, say)
         if self.engine is not None:
             found = self.engine.generate_ids(rows, settings, context=self.context)
         else:
@@ -166,6 +162,33 @@ class LanguageModel:
         """Whether the context was full on the way, so that the beginning was forgotten."""
         prompt = len(self.task.tokenizer.encode(one.prompt)) or 1
         return prompt + one.tokens - 1 > self.context
+
+    def _check_room(
+        self,
+        rows: list[list[int]],
+        settings: Settings,
+        asked: bool,
+        say: Callable[[str], None],
+    ) -> None:
+        """Where nothing can go past the context, refuse tokens that were asked for beyond it; say
+        it of those that were not."""
+        if settings.beam == 1 and self.engine is None:
+            return
+        who, option = ("a beam", "--beam") if settings.beam > 1 else (ENGINE, "--engine")
+        longest = max(map(len, rows))
+        room = self.context + 1 - longest
+        if settings.max_tokens <= room:
+            return
+        found = (
+            f"{who} does not go past the context of {self.context} tokens, and the longest prompt "
+            f"has {longest}"
+        )
+        if asked:
+            raise UsageError(
+                f"{found}: max-tokens {settings.max_tokens} is too many. Lower --max-tokens to "
+                f"{room}, or leave {option} out"
+            )
+        say(f"{found}: at most {room} tokens are written after it")
 
     def _rows(self, prompts: Sequence[str] | None) -> list[list[int]]:
         if prompts is None:
