@@ -97,6 +97,44 @@ def test_whole_words_are_chosen_whole() -> None:
         assert len(set(chosen[words == word])) == 1
 
 
+@pytest.mark.parametrize("whole_words", [False, True])
+def test_ends_of_documents_are_never_chosen_and_no_word_goes_across_them(whole_words: bool) -> None:
+    ids = (np.arange(4000) % 80).astype(np.int32)
+    ends = np.arange(4000) % 20 == 13  # within what would be a word of four
+    ids[ends] = END
+    corpus = blocks(ids=ids, whole_words=whole_words)
+    words = np.cumsum((np.arange(4000) % 4 == 0) | ends | np.roll(ends, 1))
+    for index in range(len(corpus) * 3):
+        batch = corpus.batch(np.array([index]))
+        chosen = batch.chosen[0, 1:-1].numpy()
+        place = slice(corpus.offset(index), corpus.offset(index) + corpus.length)
+        assert END not in batch.labels
+        count = round(0.15 * (~ends[place]).sum())
+        assert count <= chosen.sum() <= count + (3 if whole_words else 0)
+        for word in np.unique(words[place]) if whole_words else []:
+            assert len(set(chosen[words[place] == word])) == 1
+
+
+@pytest.mark.parametrize("whole_words", [False, True])
+@pytest.mark.parametrize(("count", "number"), [(1000, 25), (1001, 26), (1039, 26), (30, 1)])
+def test_blocks_that_are_judged_are_the_whole_text_each_token_once(
+    count: int, number: int, whole_words: bool
+) -> None:
+    corpus = blocks(count, shifted=False, whole_words=whole_words)
+    assert len(corpus) == number
+    times = np.zeros(count, int)
+    for index in range(number * 80):
+        batch = corpus.batch(np.array([index]))
+        assert batch.inputs.shape[1] == min(count, 40) + 2
+        offset = corpus.offset(index)
+        assert offset == min(index % number * 40, max(0, count - 40))
+        places = offset + batch.chosen[0, 1:-1].nonzero()[:, 0].numpy()
+        assert (places >= index % number * 40).all(), "chosen in two blocks"
+        assert len(places) > 0
+        times[places] += 1
+    assert (times > 0).all()
+
+
 @pytest.mark.parametrize(("kind", "size"), [("char", 60), ("bpe", 300), ("wordpiece", 60)])
 def test_tokens_that_begin_words_are_known(kind: Any, size: int) -> None:
     config = TokenizerConfig(kind=kind, vocab_size=size)

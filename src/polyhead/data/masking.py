@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -62,29 +63,38 @@ class Masking:
         return f"{self.rate} {self.whole_words}"
 
     def apply(
-        self, text: NDArray[np.int64], random: np.random.Generator
+        self, text: NDArray[np.int64], random: np.random.Generator, seen: int = 0
     ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         """(tokens [T] as the model sees them, which of them [T] it has to predict).
 
-        `rate` of them are chosen, at least one; whole words if asked. Of the chosen 80% become the
-        mask, 10% any token, 10% stay, so that no token can be trusted.
+        `rate` of them are chosen, at least one; whole words if asked; never the end of a document,
+        nor any of the first `seen`. Of the chosen 80% become the mask, 10% any token, 10% stay, so
+        that no token can be trusted.
         """
-        picked = self._pick(text, random)
+        picked = self._pick(text, random, seen)
         fate = random.random(len(text))
         others = random.choice(self.ordinary, len(text))
         hidden = np.where(fate < MASKED, self.mask, text)
         hidden = np.where((fate >= MASKED) & (fate < MASKED + RANDOM), others, hidden)
         return np.where(picked, hidden, text), picked
 
-    def _pick(self, text: NDArray[np.int64], random: np.random.Generator) -> NDArray[np.bool_]:
-        wanted = max(1, round(self.rate * len(text)))
+    def _pick(
+        self, text: NDArray[np.int64], random: np.random.Generator, seen: int
+    ) -> NDArray[np.bool_]:
+        ends = text == self.end
+        free = ~ends
+        free[:seen] = False
+        places = free.nonzero()[0]
+        wanted = max(1, round(self.rate * len(places)))
         picked = np.zeros(len(text), bool)
         if not self.whole_words:
-            picked[random.permutation(len(text))[:wanted]] = True
+            picked[places[random.permutation(len(places))[:wanted]]] = True
             return picked
-        words = np.cumsum(self.begins_word[text])
-        for word in random.permutation(np.unique(words)).tolist():
-            picked |= words == word
+        begins = self.begins_word[text] | ends
+        begins[1:] |= ends[:-1]  # no word goes on in the next document
+        words = np.cumsum(begins)
+        for word in random.permutation(np.unique(words[places])).tolist():
+            picked |= (words == word) & free
             if picked.sum() >= wanted:
                 break
         return picked
@@ -95,6 +105,8 @@ class MaskedBlocks:
     """A stream of tokens in blocks `<s> … </s>`; index e N + b is block b of N in epoch e.
 
     So what an index stands for, masks included, is a function of the seed and the index alone.
+    Blocks that are not shifted are the whole stream: the last one begins inside the one before
+    where tokens are left over, and only those are chosen in it.
     """
 
     ids: NDArray[np.int32]
@@ -104,6 +116,11 @@ class MaskedBlocks:
     masking: Masking
     seed: int
     shifted: bool  # whether every epoch cuts elsewhere
+
+    @property
+    def tokens(self) -> NDArray[np.int32]:
+        """Those of all documents."""
+        return self.ids
 
     @property
     def size(self) -> int:
@@ -116,8 +133,9 @@ class MaskedBlocks:
         return min(self.context - 2, len(self.ids))
 
     def __len__(self) -> int:
-        spare = self.length - 1 if self.shifted else 0
-        return max(1, (len(self.ids) - spare) // self.length)
+        if self.shifted:
+            return max(1, (len(self.ids) - self.length + 1) // self.length)
+        return math.ceil(len(self.ids) / self.length)
 
     def first(self, blocks: int) -> MaskedBlocks:
         """The stream's beginning, in which there are at most so many blocks."""
@@ -127,17 +145,22 @@ class MaskedBlocks:
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256 of the tokens and how they are masked."""
-        how = f"{self.context} {self.masking.describe()} {self.seed} {self.shifted} "
+        how = f"words {self.context} {self.masking.describe()} {self.seed} {self.shifted} "
         return hashlib.sha256(how.encode() + self.ids.tobytes()).hexdigest()
 
     def offset(self, index: int) -> int:
         """Where an index's block begins."""
+        return self._span(index)[0]
+
+    def _span(self, index: int) -> tuple[int, int]:
+        """(where an index's block begins, how many of its tokens are of the block before)."""
         epoch, block = divmod(index, len(self))
         room = len(self.ids) - len(self) * self.length
-        first = 0
+        first = block * self.length
         if self.shifted and room > 0:
-            first = int(np.random.default_rng([self.seed, epoch]).integers(0, room + 1))
-        return first + block * self.length
+            first += int(np.random.default_rng([self.seed, epoch]).integers(0, room + 1))
+        begin = min(first, len(self.ids) - self.length)
+        return begin, first - begin
 
     def where(self, index: int) -> str:
         """The document in which a block begins."""
@@ -156,10 +179,10 @@ class MaskedBlocks:
         chosen = np.zeros(inputs.shape, bool)
         labels = []
         for row, index in enumerate(indices.tolist()):
-            offset = self.offset(index)
+            offset, seen = self._span(index)
             block = self.ids[offset : offset + self.length].astype(np.int64)
             random = np.random.default_rng([self.seed, index, 1])
-            inputs[row, 1:-1], picked = self.masking.apply(block, random)
+            inputs[row, 1:-1], picked = self.masking.apply(block, random, seen)
             chosen[row, 1:-1] = picked
             labels.append(block[picked])
         return MaskedBatch(

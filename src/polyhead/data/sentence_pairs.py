@@ -1,4 +1,8 @@
-"""Pairs of texts, half of them torn from two documents (Devlin et al. 2019, 3.1, task 2)."""
+"""Pairs of texts, half of them torn from two documents (Devlin et al. 2019, 3.1, task 2).
+
+Nothing but what the texts say may tell which: the second text of a torn pair begins where that of a
+true pair could begin, has as many whole sentences, and is as long, as nearly as can be found.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +23,8 @@ from polyhead.data.masking import MaskedBatch, Masking
 from polyhead.errors import DataError
 
 SPECIAL = 3  # tokens around and between two texts
+TRIED = 64  # places in other documents: the one with the best length is taken
+MISSING = 8  # tokens too many or too few that are as bad as a sentence too few
 Row = NDArray[np.int64]
 
 
@@ -27,13 +33,15 @@ class SentencePairs:
     """Rows `<s> A </s> B </s>`; index e N + i is span i of N in epoch e, so its masks are new.
 
     A span is some sentences of one document. A is the first of them, up to a cut drawn at random;
-    B is the rest, or, as often, as much of another document.
+    B is the rest, or, as often, about as much of another document after a cut there.
     """
 
     sentences: Ragged  # of all documents
     begins: Row  # [D+1]: where each document's sentences begin
     spans: Row  # [N,3]: document, first sentence, the one after the last
+    every: Row  # the spans of all documents, which torn texts are drawn from
     documents: Documents
+    alone: int  # documents of one sentence, left out: they could only be torn from others
     context: int
     masking: Masking
     seed: int
@@ -46,42 +54,45 @@ class SentencePairs:
     ) -> SentencePairs:  # fmt: skip
         """Pairs of documents given as sentences of token ids.
 
-        Raises DataError where there are not two documents, or none has two sentences.
+        Raises DataError where there are not two documents of two sentences or more.
         """
-        flat = Ragged([sentence for document in rows for sentence in document])
-        begins = np.cumsum([0, *map(len, rows)])
-        spans = [
-            (number, *span)
-            for number in range(len(rows))
-            for span in _spans(flat.lengths, int(begins[number]), int(begins[number + 1]), context)
-        ]
-        if len(rows) < 2 or not spans:
+        kept = [number for number, row in enumerate(rows) if len(row) > 1]
+        if len(kept) < 2:
             raise DataError(
-                f"{documents.places[0]}: data.next_sentence needs two documents or more, one of "
-                f"them with two sentences; found {len(rows):,} documents, {len(spans):,} places "
-                "where one sentence follows another. Blank lines stand between documents with "
-                "`documents: paragraph`; a line is a sentence, or the only line of a document is "
-                "cut where sentences end"
+                f"{documents.places[0]}: data.next_sentence needs two documents or more in which "
+                f"one sentence follows another; found {len(kept)} such among {len(rows):,}. Blank "
+                "lines stand between documents with `documents: paragraph`; a line is a sentence, "
+                "or the only line of a document is cut where sentences end"
             )
-        return cls(flat, begins, np.array(spans), documents, context, masking, seed, pad)
+        flat = Ragged([sentence for number in kept for sentence in rows[number]])
+        begins = np.cumsum([0, *(len(rows[number]) for number in kept)])
+        spans = np.array([
+            (place, *span)
+            for place in range(len(kept))
+            for span in _spans(flat.lengths, int(begins[place]), int(begins[place + 1]), context)
+        ])  # fmt: skip
+        alone = len(rows) - len(kept)
+        return cls(
+            flat, begins, spans, spans, documents.take(kept), alone, context, masking, seed, pad
+        )
 
     def __len__(self) -> int:
         return len(self.spans)
+
+    @property
+    def tokens(self) -> NDArray[np.int32]:
+        """Those of all documents."""
+        return self.sentences.values
 
     @property
     def size(self) -> int:
         """Tokens of all documents."""
         return len(self.sentences.values)
 
-    @property
-    def texts_alone(self) -> int:
-        """Documents of one sentence, which are only ever the wrong continuation of others."""
-        return len(self.documents) - len(np.unique(self.spans[:, 0]))
-
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256 of the sentences and how they are paired and masked."""
-        how = f"pairs {self.context} {self.masking.describe()} {self.seed} "
+        how = f"alike pairs {self.context} {self.masking.describe()} {self.seed} "
         parts = (self.sentences.values, self.sentences.lengths, self.begins)
         return hashlib.sha256(how.encode() + b"".join(p.tobytes() for p in parts)).hexdigest()
 
@@ -104,16 +115,31 @@ class SentencePairs:
         document, start, end = self.spans[index % len(self)].tolist()
         cut = int(random.integers(start + 1, end))
         follows = bool(random.random() < 0.5)
-        a = self._tokens(start, cut)
-        if follows:
-            b = self._tokens(cut, end)
-        else:
-            other = int(random.integers(len(self.begins) - 2))
-            other += other >= document  # any document but this one
-            begin, stop = self.begins[other : other + 2].tolist()
-            b = self._tokens(int(random.integers(begin, stop)), stop)
-            b = b[: max(1, self.context - SPECIAL - len(a))]
-        return *_cut(a, b, self.context - SPECIAL, random), follows
+        a, b = self._tokens(start, cut), self._tokens(cut, end)
+        room = self.context - SPECIAL
+        if not follows:
+            most = max(room - len(a), len(b))
+            b = self._tokens(*self._elsewhere(document, end - cut, len(b), most, random))
+        return *_cut(a, b, room, random), follows
+
+    def _elsewhere(
+        self, document: int, sentences: int, length: int, most: int, random: np.random.Generator
+    ) -> tuple[int, int]:
+        """(first sentence, the one after the last) of another document.
+
+        As many sentences as asked for, or those up to the document's end, at the one of some places
+        after cuts where they come closest to `length`; more than `most` tokens only if all are.
+        """
+        first, last = np.searchsorted(self.every[:, 0], [document, document + 1])
+        drawn = random.integers(len(self.every) - (last - first), size=TRIED)
+        drawn += (last - first) * (drawn >= first)  # any span but those of this document
+        others, starts, ends = self.every[drawn].T
+        begins = random.integers(starts + 1, ends)
+        ends = np.minimum(begins + sentences, self.begins[others + 1])
+        found = self.sentences.starts[ends] - self.sentences.starts[begins]
+        unlike = abs(found - length) + MISSING * (sentences - (ends - begins))
+        best = int(np.lexsort((unlike, np.maximum(found, most)))[0])
+        return int(begins[best]), int(ends[best])
 
     def _tokens(self, start: int, end: int) -> Row:
         places = self.sentences.starts

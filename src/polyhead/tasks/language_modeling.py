@@ -28,6 +28,7 @@ from polyhead.decoding.generate import Settings, generate_ids
 from polyhead.errors import DataError, RecipeError, UsageError
 from polyhead.layers.loss import cross_entropy, token_log_probabilities
 from polyhead.tasks.shared.protocol import Say
+from polyhead.tasks.shared.unknown import tell_unknown
 
 EVALUATED_TOGETHER = 4096  # tokens of a batch of windows
 SAMPLE = 120  # tokens of the text that a validation shows
@@ -154,12 +155,7 @@ class LanguageModeling:
         if not sources:
             raise DataError(f"the recipe names no {split} data (data.{split})")
         stream = self.encode(read_documents(sources))
-        unknown = int((stream.ids == self.tokenizer.unknown_id).sum())
-        if unknown:
-            say(
-                f"{split}: {unknown:,} of {stream.predicted:,} tokens are unknown to the tokenizer;"
-                " the scores count them as one token that is easy to guess"
-            )
+        tell_unknown(split, stream.ids[1:], self.tokenizer.unknown_id, say)
         return stream
 
     def plan(self, corpus: Stream, epoch: int) -> Plan:

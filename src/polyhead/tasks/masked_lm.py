@@ -23,6 +23,7 @@ from polyhead.data.sentence_pairs import SentencePairs
 from polyhead.data.tokenizers import BEGINS, MASKS, Tokenizer
 from polyhead.errors import DataError, RecipeError, UsageError
 from polyhead.tasks.shared.protocol import Say
+from polyhead.tasks.shared.unknown import tell_unknown
 
 EVALUATED_TOGETHER = 32  # blocks
 Corpus = MaskedBlocks | SentencePairs
@@ -118,26 +119,26 @@ class MaskedLanguageModeling:
     def encode(self, documents: Documents, *, shifted: bool) -> Corpus:
         """Documents as blocks of tokens, an end token between two of them; or as pairs of texts."""
         tokenizer, context, seed = self.tokenizer, self.data.context, self.recipe.seed
+        rows: list[Any]
         if self.data.next_sentence:
             cut = (tokenizer.encode_all(sentences_of(text)) for text in documents.texts)
             rows = [[sentence for sentence in sentences if sentence] for sentences in cut]
-            kept = [i for i, sentences in enumerate(rows) if sentences]
-            if not kept:
-                raise DataError(f"{documents.places[0]}: the text has no tokens")
+        else:
+            rows = [tokenizer.encode_long(text) for text in documents.texts]
+        kept = [i for i, row in enumerate(rows) if len(row)]
+        if not kept:
+            raise DataError(f"{documents.places[0]}: the text has no tokens")
+        documents, rows = documents.take(kept), [rows[i] for i in kept]
+        if self.data.next_sentence:
             return SentencePairs.of(
-                documents.take(kept), [rows[i] for i in kept], context=context,
+                documents, rows, context=context,
                 masking=self.masking(), seed=seed, pad=tokenizer.pad_id,
             )  # fmt: skip
-        ids = [
-            np.append(tokenizer.encode_long(text), np.int32(tokenizer.end_id))
-            for text in documents.texts
-        ]
-        ids[-1] = ids[-1][:-1]  # a block has an end of its own
-        if not sum(map(len, ids)):
-            raise DataError(f"{documents.places[0]}: the text has no tokens")
+        end = np.array([tokenizer.end_id], np.int32)
+        ids = [part for row in rows for part in (row, end)]
         return MaskedBlocks(
-            ids=np.concatenate(ids),
-            starts=np.cumsum([0, *map(len, ids[:-1])]),
+            ids=np.concatenate(ids[:-1]),  # a block has an end of its own
+            starts=np.cumsum([0, *(len(row) + 1 for row in rows[:-1])]),
             documents=documents,
             context=context,
             masking=self.masking(),
@@ -165,8 +166,8 @@ class MaskedLanguageModeling:
         if isinstance(corpus, MaskedBlocks):
             say(f"{len(corpus.ids):,} tokens in {len(corpus):,} blocks of {corpus.length + 2}")
             return corpus
-        alone = f"; {corpus.texts_alone:,} documents of one sentence" if corpus.texts_alone else ""
-        say(f"{len(corpus.sentences):,} sentences in {len(corpus):,} spans{alone}")
+        left_out = f" ({corpus.alone:,} documents of one left out)" if corpus.alone else ""
+        say(f"{len(corpus.sentences):,} sentences in {len(corpus):,} spans{left_out}")
         return corpus
 
     def read(self, split: str, say: Say) -> Corpus:
@@ -176,7 +177,9 @@ class MaskedLanguageModeling:
         sources = getattr(self.data, split)
         if not sources:
             raise DataError(f"the recipe names no {split} data (data.{split})")
-        return self.encode(read_documents(sources), shifted=False)
+        corpus = self.encode(read_documents(sources), shifted=False)
+        tell_unknown(split, corpus.tokens, self.tokenizer.unknown_id, say)
+        return corpus
 
     def plan(self, corpus: Corpus, epoch: int) -> Plan:
         """The batches of an epoch."""
