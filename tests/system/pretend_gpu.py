@@ -129,6 +129,7 @@ def pretended(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         "max_memory_allocated": lambda: 0,
         "memory_reserved": lambda: 0,
         "mem_get_info": lambda: (2**33, 2**33),
+        "get_device_name": lambda: "a pretended GPU",
     }
     for name, answer in answers.items():
         monkeypatch.setattr(torch.cuda, name, answer)

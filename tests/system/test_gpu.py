@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from polyhead_system import info, inside, write_recipe
+from polyhead_system import info, inside, journal, write_recipe
 from pretend_gpu import pretended
 from test_check_texts import language
 from test_labelled import write_task
@@ -108,6 +108,22 @@ def test_models_of_language(task: str, tmp_path: Path, monkeypatch: pytest.Monke
     assert report["metrics"]["nll"] == pytest.approx(here.evaluate("valid")["metrics"]["nll"])
     if task == "masked_lm":
         assert np.allclose(vectors, here.embed(["train line", "goes"]), atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["NVIDIA H100 80GB HBM3", "Next 9000"])
+def test_how_much_of_the_gpu_was_used_is_told_and_written(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = language(tmp_path, "language_modeling")
+    with monkeypatch.context() as patch, pretended(patch):
+        patch.setattr(torch.cuda, "get_device_name", lambda: name)
+        run = polyhead.train(recipe, tmp_path / "run", ["training.max_steps=2"])
+    (valid,) = (entry for entry in journal(Path(run.path)) if entry["kind"] == "valid")
+    told = capsys.readouterr().err
+    assert valid["model_flops_per_second"] > 0
+    assert name in told
+    assert ("model_flops_utilisation" in valid) == ("NVIDIA" in name)
+    assert ("model FLOPs utilisation" in told) == ("NVIDIA" in name)
 
 
 @pytest.mark.parametrize("kind", ["bert", "gpt"])

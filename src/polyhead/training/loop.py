@@ -27,6 +27,7 @@ from polyhead.training.processes import Processes
 from polyhead.training.progress import TrainingBar, say
 from polyhead.training.schedule import factor
 from polyhead.training.signals import StopWish, stop_wish
+from polyhead.training.utilisation import Meter
 
 SPIKE = 2.0  # a loss this many times the usual one is named
 USUAL_OVER = 100  # steps over which the usual loss is averaged
@@ -62,6 +63,7 @@ class Trainer:
         self.train_corpus, self.valid_corpus = train, valid
         self.fingerprints = {"data": train.fingerprint, "valid_data": valid.fingerprint}
         self.choices, self.processes = choices, processes
+        self.meter = Meter(model, choices.device)
         sharded = self.config.sharding != "none" and processes.size > 1
         self.judged = deepcopy(model) if sharded else model  # only whole models can be decoded with
         self.objective = processes.wrap(
@@ -93,6 +95,7 @@ class Trainer:
         )
         start = time.perf_counter() - course.seconds
         watch = _Stopwatch()
+        self.meter.start()
         self.model.train()
         with stop_wish() as wish, TrainingBar(self.run.recipe.name) as bar:
             while (reason := self._over(time.perf_counter() - start, wish)) is None:
@@ -111,6 +114,7 @@ class Trainer:
                     course.seconds = time.perf_counter() - start
                     self._save(validated=True)
                     watch = _Stopwatch()
+                    self.meter.start()
             stopped = reason.startswith("SIG")
             if not stopped and not course.validated:
                 self._validate(journal)
@@ -176,6 +180,7 @@ class Trainer:
                 loss, nll = self.objective(on_device(batch, self.choices.device))
                 torch.autograd.backward(self.optimiser.scaled(loss * weight / tokens))
             if weight:
+                self.meter.add(batch)
                 loss_sum, nll_sum = loss_sum + loss.item(), nll_sum + nll.item()
         loss_sum, nll_sum = self.processes.sums(loss_sum, nll_sum)
         return loss_sum, nll_sum, tokens
@@ -217,14 +222,15 @@ class Trainer:
 
     def _validate(self, journal: Journal) -> None:
         """Let the first process judge; the others wait, and go on from the same course."""
+        used = self.meter.read()
         own = {name: w.clone() for name, w in self.optimiser.weights().items()}
         own = self.processes.whole(own)
         if self.processes.first:
-            self._judge(own, journal)
+            self._judge(own, journal, used)
         self.course.take(self.processes.share(self.course.as_dict()))
         self.course.validated = True
 
-    def _judge(self, own: dict[str, Tensor], journal: Journal) -> None:
+    def _judge(self, own: dict[str, Tensor], journal: Journal, used: dict[str, float]) -> None:
         """Judge the weights (or their average with the last checkpoints'); keep the best."""
         course, config, model = self.course, self.config, self.judged
         model.eval()
@@ -246,7 +252,7 @@ class Trainer:
         sample = self.task.sample(model, self.valid_corpus, index)
         load_weights(model, own)
         model.train()
-        journal.write({"kind": "valid", "step": course.step, **values, "weights": which})
+        journal.write({"kind": "valid", "step": course.step, **values, "weights": which, **used})
         metric = config.early_stopping.metric
         better = course.judge(metric if metric != "none" else "nll", values.get(metric, nll))
         if better or metric == "none":
@@ -254,6 +260,8 @@ class Trainer:
             self.run.save_weights(lora.merged(weights, config.lora), label, course.step)
         shown = "  ".join(f"{name} {value:.4g}" for name, value in values.items())
         say(f"step {course.step:,}  {shown}  ({which}{', best so far' if better else ''})")
+        if used:
+            say(self.meter.describe(used))
         say(sample)
 
     # --- state
