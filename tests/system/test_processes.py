@@ -26,6 +26,7 @@ from polyhead_system import (
     tensors_of,
     write_recipe,
 )
+from test_check_texts import language
 
 from polyhead.runs.folder import read_weights
 
@@ -120,6 +121,44 @@ def test_two_processes_have_the_losses_of_one_whatever_the_model(
     for step, values in one.items():
         assert two[step] == pytest.approx(values, rel=1e-5)
     assert inside("translate", tmp_path / "both", stdin="안녕\n".encode()).code == 0
+
+
+LANGUAGE = (
+    *("model.dropout=0", "model.num_layers=2", "training.precision=fp32"),
+    *("training.batch_tokens=60", "training.accumulate=2", "training.optimizer.lr=0.003"),
+    *("training.schedule={kind: constant, warmup_steps: 5}", "training.validate_every=20"),
+    "training.max_steps=20",
+)
+
+
+@pytest.fixture(scope="module", params=["language_modeling", "masked_lm"])
+def of_language(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, Path]:
+    """A tiny recipe of GPT or BERT without dropout, and what one process makes of it."""
+    folder = tmp_path_factory.mktemp("language")
+    recipe = language(folder, request.param)
+    outcome = inside("train", recipe, *LANGUAGE, "--out", folder / "alone")
+    assert outcome.code == 0, outcome.err
+    return recipe, folder / "alone"
+
+
+@pytest.mark.parametrize("sharding", ["none", "fsdp"])
+def test_models_of_language_have_the_losses_of_one_process(
+    of_language: tuple[Path, Path], tmp_path: Path, sharding: str
+) -> None:
+    recipe, alone = of_language
+    run = tmp_path / "run"
+    change = f"training.sharding={sharding}"
+    succeeded(together(2, "train", recipe, *LANGUAGE, change, "--out", run))
+    one, two = losses(alone), losses(run)
+    assert len(one) == 20
+    assert one[20][1] < one[1][1]
+    for step, values in one.items():
+        assert two[step] == pytest.approx(values, rel=1e-5)
+    reports = [inside("evaluate", r, "--split", "valid", "--json").json() for r in (alone, run)]
+    first, second = (report["metrics"]["nll"] for report in reports)
+    assert second == pytest.approx(first, rel=1e-4)
 
 
 @pytest.fixture(scope="module")
