@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import shutil
+import unicodedata
 from pathlib import Path
 from typing import Any
 
 import pytest
+import sentencepiece
 import tokenizers as hf
 import torch
 from polyhead_system import check_told, info, inside
@@ -16,6 +18,7 @@ from tokenizers import decoders, models, pre_tokenizers, processors, trainers
 
 import polyhead
 from polyhead.config import TokenizerConfig
+from polyhead.data.korean_english import generate
 from polyhead.data.tokenizers import train
 from polyhead.export.huggingface import _write_tokenizer as write_tokenizer
 
@@ -322,6 +325,91 @@ def test_marians_of_others_go_in_and_out(changes: dict[str, Any], tmp_path: Path
     made = inside("export", run, "--to", "huggingface", "--out", back)
     assert made.code == 0, made.err
     same_weights(theirs, back)
+
+
+def opus_tokenizers(folder: Path) -> list[str]:
+    """source.spm, target.spm and vocab.json as OPUS-MT has them; returns the tokens by id."""
+    pairs = list(generate(seed=1, pairs=200))
+    sides = {"source": [p.korean for p in pairs], "target": [p.english for p in pairs]}
+    pieces: set[str] = set()
+    for side, texts in sides.items():
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=iter(texts), model_prefix=str(folder / side), vocab_size=600,
+            hard_vocab_limit=False, num_threads=1, minloglevel=2,
+        )  # fmt: skip
+        (folder / f"{side}.model").rename(folder / f"{side}.spm")
+        model = sentencepiece.SentencePieceProcessor(model_file=str(folder / f"{side}.spm"))
+        pieces |= {model.id_to_piece(i) for i in range(3, model.get_piece_size())}
+    words = ["</s>", "<unk>", ">>eng<<", *sorted(pieces), "<pad>"]
+    table = {word: i for i, word in enumerate(words)}
+    (folder / "vocab.json").write_text(json.dumps(table), encoding="utf-8")
+    config = json.dumps({"tokenizer_class": "MarianTokenizer"})
+    (folder / "tokenizer_config.json").write_text(config, encoding="utf-8")
+    return words
+
+
+def test_an_opus_directory_has_a_tokenizer_for_each_language(tmp_path: Path) -> None:
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    words = opus_tokenizers(theirs)
+    small_marian(theirs, len(words), activation_function="swish", scale_embedding=True)
+    change_config(  # as their config.json says, for the transformers of their time
+        theirs, num_beams=6, max_length=512, bad_words_ids=[[len(words) - 1]], bos_token_id=0,
+        static_position_embeddings=True, normalize_before=False, add_final_layer_norm=False,
+    )  # fmt: skip
+    run = imported(theirs, tmp_path / "run")
+    model = polyhead.load(run)
+    cutter = transformers.AutoTokenizer.from_pretrained(theirs)
+    pairs = list(generate(seed=2, pairs=100))
+    odd = [
+        *(LINES[1], "친구  를 ", unicodedata.normalize("NFD", "친구를 만났어요"), "ＡＢＣ x\ty"),
+        *("뷁 뷁뷁!", "", ">>eng<< 친구", ">>eng<<친구를", "a < b </ c"),
+    ]
+    source, target = model.task.source_tokenizer, model.task.target_tokenizer
+    for own, name, texts in (
+        (source, "text", [*odd, *(p.korean for p in pairs), pairs[0].english]),
+        (target, "text_target", [*odd, *(p.english for p in pairs), pairs[0].korean]),
+    ):
+        found = own.encode_all(texts)
+        assert found == [row[:-1] for row in cutter(**{name: texts})["input_ids"]]
+        assert own.decode_all(found) == [
+            " ".join(cutter.decode(row, skip_special_tokens=True).split()) for row in found
+        ]
+        assert 0 not in own.encode("a </s> b")
+    assert source.encode(pairs[0].korean) != target.encode(pairs[0].korean)
+    told = inside("export", run, "--to", "huggingface", "--out", tmp_path / "back")
+    check_told(told, 2, "its languages have a tokenizer each")
+    lines = [p.korean for p in pairs[:4]]
+    moved = run.rename(tmp_path / "moved")
+    written = polyhead.load(moved).translate(lines, beam=1, max_length=9)
+    assert written == model.translate(lines, beam=1, max_length=9)
+    pytest.importorskip("ctranslate2", reason="CTranslate2 is not installed")
+    engine = polyhead.load(moved, engine="ctranslate2")
+    assert engine.translate(lines, beam=1, max_length=9) == written
+
+
+def test_damaged_opus_tokenizers_are_told(tmp_path: Path) -> None:
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    words = opus_tokenizers(theirs)
+    small_marian(theirs, len(words))
+    out = ("--out", tmp_path / "run")
+    table = {word: i for i, word in enumerate(words) if i != 7}
+    (theirs / "vocab.json").write_text(json.dumps(table), encoding="utf-8")
+    check_told(inside("import", theirs, *out), 1, "vocab.json is damaged: tokens with the ids 0, 1")
+    (theirs / "vocab.json").write_text("[", encoding="utf-8")
+    check_told(inside("import", theirs, *out), 1, "vocab.json is damaged")
+    (theirs / "vocab.json").write_text(
+        json.dumps({word: i for i, word in enumerate(words)}), encoding="utf-8"
+    )
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(LINES * 9), model_prefix=str(theirs / "bpe"), vocab_size=60,
+        model_type="bpe", hard_vocab_limit=False, minloglevel=2,
+    )  # fmt: skip
+    (theirs / "bpe.model").rename(theirs / "target.spm")
+    check_told(inside("import", theirs, *out), 2, "target.spm cannot be taken in", "kind unigram")
+    (theirs / "target.spm").write_bytes(b"nothing")
+    check_told(inside("import", theirs, *out), 1, "target.spm is damaged")
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from polyhead.decoding.translate import Options, translate_ids
 from polyhead.errors import MissingExtraError, PolyheadError, UsageError
 from polyhead.export.ctranslate2_model import as_transformer
 from polyhead.export.huggingface_names import contiguous, marian_tensors
-from polyhead.export.verify import Exported, Sentences, sentences_of
+from polyhead.export.verify import TEXTS, Exported, Sentences, sentences_of
 from polyhead.files import new_folder, write_json, write_text
 from polyhead.models.transformer import Transformer
 from polyhead.runs.folder import Run, check_free, write_weights
@@ -80,8 +80,9 @@ def _check_fits(task: Task, model: Transformer) -> None:
         "its scores are not scaled (model.scale_scores: false), and Marian's are": (
             not config.scale_scores
         ),
-        "its languages have a vocabulary each (tokenizer.shared: false), and a folder without own "
-        "code has one tokenizer": not task.recipe.tokenizer.shared,
+        "its languages have a tokenizer each, and a folder without own code has one": (
+            task.source_tokenizer is not task.target_tokenizer
+        ),
     }
     if found := [reason for reason, hit in reasons.items() if hit]:
         raise UsageError(
@@ -197,17 +198,26 @@ def compare_translations(
         if hypotheses and row[: len(wanted)] != wanted:
             problems.append("greedy translations differ")
             break
-    texts = task.source_tokenizer.decode_all(sentences.sources)
-    cut = [[*row, END_ID] for row in task.source_tokenizer.encode_all(texts)]
-    if cutter(texts)["input_ids"] != cut:
-        problems.append("the tokenizer cuts texts otherwise")
-    if [cutter.decode(row, skip_special_tokens=True).strip() for row in cut] != [
-        task.source_tokenizer.decode(row) for row in cut
-    ]:
-        problems.append("the tokenizer writes texts otherwise")
+    problems += _tokenizer_problems(cutter, task, sentences)
     if problems:
         raise PolyheadError(
             f"the model does otherwise in transformers than here on {sentences.origin}: "
             f"{'; '.join(problems)}. Nothing was written; please report this with the recipe."
         )
     return difference
+
+
+def _tokenizer_problems(cutter: Any, task: Task, sentences: Sentences) -> list[str]:
+    """What their tokenizer makes otherwise of texts than ours."""
+    source, target = task.source_tokenizer, task.target_tokenizer
+    one = source is target
+    # random tokens of two languages together are a text of neither
+    texts = source.decode_all(sentences.sources) if one else list(TEXTS)
+    cut, other = ([[*row, END_ID] for row in t.encode_all(texts)] for t in (source, target))
+    problems = []
+    if cutter(texts)["input_ids"] != cut or cutter(text_target=texts)["input_ids"] != other:
+        problems.append("the tokenizer cuts texts otherwise")
+    written = (cutter.decode(row, skip_special_tokens=True) for row in cut)
+    if [" ".join(text.split()) for text in written] != [source.decode(row) for row in cut]:
+        problems.append("the tokenizer writes texts otherwise")
+    return problems

@@ -25,6 +25,7 @@ from polyhead.export.huggingface_formats import FORMATS, Format, Settings, Weigh
 from polyhead.export.huggingface_heads import by_head
 from polyhead.export.huggingface_labelled import compare_answers
 from polyhead.export.huggingface_language import compare
+from polyhead.export.marian_tokenizers import has_pair, read_pair
 from polyhead.export.verify import TEXTS, Exported, random_sentences
 from polyhead.models.bert import BERT
 from polyhead.recipe.reading import load_recipe
@@ -51,7 +52,7 @@ def import_huggingface(source: str, out: Path) -> Exported:
     weights: Weights = _named(kind, _weights(place))
     if kind.task == "masked_lm":
         kind, weights = by_head(kind, settings, weights)
-    tokenizer = _tokenizer(place)
+    source_tokenizer, tokenizer = _tokenizers(kind, place)
     _check_special(kind, place, tokenizer)
     recipe = load_recipe(
         {
@@ -66,7 +67,7 @@ def import_huggingface(source: str, out: Path) -> Exported:
     module = registry.find("tasks", kind.task)
     own: dict[str, Any] = {"tokenizer": tokenizer}
     if kind.task == "translation":
-        own = {"source_tokenizer": tokenizer, "target_tokenizer": tokenizer}
+        own = {"source_tokenizer": source_tokenizer, "target_tokenizer": tokenizer}
     if kind.learned is not None:
         own["learned"] = kind.learned
     task = module.Task(recipe, **own)
@@ -220,6 +221,14 @@ def _compare(kind: Format, place: Path, task: Any, model: nn.Module) -> float:
 
 
 # --- tokenizers
+
+
+def _tokenizers(kind: Format, place: Path) -> tuple[Tokenizer, Tokenizer]:
+    """Of the source and of the target: one and the same, but for OPUS-MT's pairs."""
+    if kind.task == "translation" and has_pair(place):
+        return read_pair(place)
+    tokenizer = _tokenizer(place)
+    return tokenizer, tokenizer
 
 
 def _tokenizer(place: Path) -> Tokenizer:

@@ -101,8 +101,11 @@ class Translation:
 
     @classmethod
     def load(cls, recipe: Recipe, folder: Path) -> Translation:
-        """The task with the tokenizers of a run folder."""
-        if recipe.tokenizer.shared:
+        """The task with the tokenizers of a run folder.
+
+        A run taken in may have one vocabulary, and a tokenizer for each language all the same.
+        """
+        if recipe.tokenizer.shared and not (folder / "source_tokenizer.json").is_file():
             shared = Tokenizer.load(folder / "tokenizer.json")
             return cls(recipe, shared, shared)
         source = Tokenizer.load(folder / "source_tokenizer.json")
@@ -110,7 +113,7 @@ class Translation:
 
     def save(self, folder: Path) -> None:
         """Write the tokenizers into a run folder."""
-        if self.recipe.tokenizer.shared:
+        if self.recipe.tokenizer.shared and self.source_tokenizer is self.target_tokenizer:
             self.source_tokenizer.save(folder / "tokenizer.json")
         else:
             self.source_tokenizer.save(folder / "source_tokenizer.json")
