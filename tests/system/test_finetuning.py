@@ -9,6 +9,7 @@ import pytest
 import torch
 import yaml
 from polyhead_system import check_told, info, inside, tensors_of, write_recipe
+from test_masked_lm import write_masked_recipe
 
 from polyhead.data.tokenizers import Tokenizer
 from polyhead.runs.folder import Run, read_weights
@@ -124,6 +125,21 @@ def test_two_vocabularies_are_carried_over_each_by_its_own_tokens(
         theirs = read_weights(tmp_path / "a" / "model.safetensors")[f"{side}_embedding.weight"]
         for token in new.get_vocab().keys() & old.get_vocab().keys():
             assert torch.equal(ours[new.token_to_id(token)], theirs[old.token_to_id(token)])
+
+
+def test_the_bias_of_masked_tokens_goes_along_by_token(tmp_path: Path) -> None:
+    recipe = write_masked_recipe(tmp_path)
+    assert inside("train", recipe, "training.max_steps=3", "--out", tmp_path / "a").code == 0
+    changed = ("tokenizer.vocab_size=28", "training.max_steps=1")
+    out = ("--from", tmp_path / "a", "--out", tmp_path / "b")
+    outcome = inside("finetune", recipe, *changed, *out)
+    assert outcome.code == 0, outcome.err
+    new, old = (Tokenizer.load(tmp_path / run / "tokenizer.json").inner for run in "ba")
+    ours = first(tmp_path / "b")["head.bias"]
+    theirs = read_weights(tmp_path / "a" / "model.safetensors")["head.bias"]
+    assert len(ours) == new.get_vocab_size() < len(theirs)
+    for token in new.get_vocab().keys() & old.get_vocab().keys():
+        assert ours[new.token_to_id(token)] == theirs[old.token_to_id(token)], token
 
 
 def test_model_from_in_a_recipe_is_the_same_and_resumes_without_the_run(

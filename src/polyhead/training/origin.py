@@ -19,6 +19,7 @@ from polyhead.data.tokenizers import Tokenizer
 from polyhead.errors import RecipeError, RunError
 from polyhead.layers.embeddings import OutputHead, TokenEmbedding
 from polyhead.layers.positions import Positions
+from polyhead.models.bert import MaskedHead
 from polyhead.runs.folder import Run
 from polyhead.tasks.shared.supervised import Supervised
 from polyhead.training.progress import say
@@ -198,7 +199,7 @@ def _taken(
 def _vocabulary_weights(model: nn.Module) -> Iterator[str]:
     """Names of the parameters that have a row for every token."""
     for place, module in model.named_modules():
-        if isinstance(module, TokenEmbedding | OutputHead):
+        if isinstance(module, TokenEmbedding | OutputHead | MaskedHead):
             for name, _ in module.named_parameters(recurse=False):
                 yield f"{place}.{name}" if place else name
 
