@@ -87,11 +87,11 @@ class Supervised:
         return self.learned
 
     def answers_as(self, other: object) -> bool:
-        """Whether a model's answers mean the same to another task: its question, its labels."""
+        """Whether a model's answers mean the same to another task: question, labels, units."""
         return (
             isinstance(other, Supervised)
             and other.recipe.task == self.recipe.task
-            and other.known.get("names") == self.known.get("names")
+            and other.known == self.known
         )
 
     # --- making and keeping it
