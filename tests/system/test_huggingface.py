@@ -190,6 +190,7 @@ def test_a_bert_without_a_head_of_use_is_taken_in_as_an_encoder(
     assert outcome.code == 0, outcome.err
     assert "no head for masked tokens in this directory: the run's is fresh" in outcome.err
     assert ("Left out: classifier.bias" in outcome.err) == (architecture != "BertModel")
+    assert "the run's is fresh" in (tmp_path / "run/README.md").read_text(encoding="utf-8")
     theirs = transformers.BertModel.from_pretrained(tmp_path / "theirs").eval()
     batch = transformers.AutoTokenizer.from_pretrained(tmp_path / "theirs")(
         LINES[0], return_tensors="pt"

@@ -33,9 +33,9 @@ def by_head(kind: Format, settings: Settings, weights: Weights) -> tuple[Format,
     kept = {name: tensor for name, tensor in weights.items() if name.startswith(kind.prefix)}
     dropped = sorted(weights.keys() - kept.keys())
     note = (
-        "there is no head for masked tokens in this directory: the run's is fresh and has to be "
+        "There is no head for masked tokens in this directory: the run's is fresh and has to be "
         "trained before `fill` is of use (`finetune` and `embed` need none). Hidden states were "
-        "compared" + (f". Left out: {', '.join(dropped)}" if dropped else "")
+        "compared." + (f" Left out: {', '.join(dropped)}." if dropped else "")
     )
 
     def sections(settings: Settings, weights: Weights) -> dict[str, Any]:

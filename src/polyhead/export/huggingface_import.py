@@ -81,6 +81,7 @@ def import_huggingface(source: str, out: Path) -> Exported:
 
     notes = {"complete": True, "stopped_because": "imported", "weights": "imported"}
     origin = {"source": source, "model_type": settings["model_type"], "difference": difference}
+    origin |= {"note": kind.fresh} if kind.fresh else {}
     run = folder.create(out, recipe, write, **notes, imported_from=origin)
     write_card(run, None)
     return Exported(out, difference, "texts and random tokens", kind.fresh)

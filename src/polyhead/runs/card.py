@@ -49,9 +49,10 @@ def _about_making(info: dict[str, Any], task: str) -> str:
     if "imported_from" in info:
         origin = info["imported_from"]
         made = f"taken in from {origin['source']} ({origin['model_type']}) by {version}"
+        note = f" {origin['note']}" if "note" in origin else ""
     else:
-        made = f"trained with {version}"
-    return f"A `{info['model']}` for {task}, {made}."
+        made, note = f"trained with {version}", ""
+    return f"A `{info['model']}` for {task}, {made}.{note}"
 
 
 def _about_machine(choices: dict[str, Any]) -> list[str]:
