@@ -112,4 +112,4 @@ def test_documents_that_cannot_be_read_are_told(tmp_path: Path) -> None:
 
 def test_a_model_that_cannot_answer_is_told(tmp_path: Path) -> None:
     outcome = inside("check-data", classification(tmp_path), "model.kind=transformer")
-    check_told(outcome, 2, "the task classification needs gpt or bert")
+    check_told(outcome, 2, "the task classification needs bert or gpt")

@@ -299,7 +299,7 @@ def test_bad_files_are_told_with_file_and_line(
 def test_wrong_use_is_told(tmp_path: Path) -> None:
     recipe = write_task(tmp_path, "classification")
     out = ("--out", tmp_path / "run")
-    check_told(inside("train", recipe, "model.kind=transformer", *out), 2, "needs gpt or bert")
+    check_told(inside("train", recipe, "model.kind=transformer", *out), 2, "needs bert or gpt")
     check_told(inside("train", recipe, "data.lm_weight=1", *out), 2, "leave it out")
     assert inside("train", recipe, "training.max_steps=2", *out).code == 0
     told = inside("classify", tmp_path / "run", "-", stdin=b"a\tb\tc\n")
