@@ -180,6 +180,9 @@ class TrainingConfig(Section):
     recompute: bool = Field(
         False, description="keep less of the blocks for going back, and compute it again: slower"
     )
+    compile: bool = Field(
+        False, description="torch.compile what a step computes; see docs/devices.md"
+    )
     label_smoothing: float = Field(0.1, ge=0, lt=1)
     optimizer: OptimizerConfig = OptimizerConfig()
     schedule: ScheduleConfig = ScheduleConfig()
@@ -236,6 +239,8 @@ class Recipe(Section):
             raise ValueError("training.lora adds to the weights of model.from, which is not given")
         if training.lora is not None and training.sharding != "none":
             raise ValueError("training.lora does not go with training.sharding; leave one out")
+        if training.compile and training.sharding != "none":
+            raise ValueError("training.compile does not go with training.sharding; leave one out")
         return self
 
     @model_validator(mode="after")

@@ -6,7 +6,7 @@ import math
 import signal
 import time
 from copy import deepcopy
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +19,7 @@ from polyhead.runs.checkpoints import Checkpoint, Checkpoints
 from polyhead.runs.folder import Run, load_weights
 from polyhead.tasks.shared.protocol import Corpus, Task
 from polyhead.training import lora
+from polyhead.training.compiling import check_compiler
 from polyhead.training.course import Course
 from polyhead.training.journal import Journal
 from polyhead.training.need import too_large
@@ -66,9 +67,10 @@ class Trainer:
         self.meter = Meter(model, choices.device)
         sharded = self.config.sharding != "none" and processes.size > 1
         self.judged = deepcopy(model) if sharded else model  # only whole models can be decoded with
-        self.objective = processes.wrap(
-            Objective(task, model, self.config.label_smoothing), self.config.sharding
-        )
+        if self.config.compile:
+            check_compiler(choices.device)
+        self.own_objective = Objective(task, model, self.config.label_smoothing)
+        self.objective = processes.wrap(self.own_objective, self.config.sharding)
         self.optimiser = Optimiser(model, self.config.optimizer, self.config.clip)
         self.checkpoints = Checkpoints(
             run.path, keep=self.config.keep, average_last=self.config.average_last
@@ -95,6 +97,8 @@ class Trainer:
         )
         start = time.perf_counter() - course.seconds
         watch = _Stopwatch()
+        if config.compile:  # not before: the memory that a step needs is measured without
+            self.own_objective.model = cast(nn.Module, torch.compile(self.model))
         self.meter.start()
         self.model.train()
         with stop_wish() as wish, TrainingBar(self.run.recipe.name) as bar:
