@@ -95,11 +95,16 @@ def main() -> None:
     found = {"tf-idf": counted(Path(os.environ["POLYHEAD_DATA"], "nsmc"))}
     found["tf-idf"]["minutes"] = round((time.perf_counter() - begin) / 60, 1)
     masked = trained(args.out / "masked", "nsmc-masked")
-    found["from scratch"] = scored(trained(args.out / "scratch", "nsmc"))
+    twin = trained(args.out / "scratch", "nsmc")
+    found["from scratch"] = scored(twin)
     tuned = trained(args.out / "tuned", "nsmc", TUNED, "--from", str(masked))
     found["pre-trained"] = scored(tuned)
     for name, one in found.items():
         print(f"{name:<14} valid {one['valid']:.4f}  test {one['test']:.4f}  {one['minutes']} min")
+    report = api.load(tuned).evaluate("test", against=twin)
+    gain = report["against"]["difference"]["accuracy"]
+    print(f"pre-trained less from scratch {gain['value']:+.4f} [{gain['low']:+.4f}, "
+          f"{gain['high']:+.4f}], p = {gain['p_value']:.4f}")  # fmt: skip
     kept = {
         "pre-trained is above its twin from scratch": (
             found["pre-trained"]["test"] > found["from scratch"]["test"]
@@ -109,7 +114,7 @@ def main() -> None:
     for text, met in kept.items():
         print(f"{'yes' if met else 'NO':<4}{text}")
     args.json.parent.mkdir(parents=True, exist_ok=True)
-    result = {"systems": found, "promises": kept}
+    result = {"systems": found, "gain of pre-training": gain, "promises": kept}
     args.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
 
 

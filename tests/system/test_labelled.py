@@ -114,9 +114,12 @@ def test_every_task_is_learned_and_said(
     tmp_path: Path, kind: str, task: str, metric: str, line: str, label: Any
 ) -> None:
     run = trained(tmp_path, task, kind)
-    report = inside("evaluate", run, "--json").json()
+    report = inside("evaluate", run, "--against", run, "--json").json()
     assert report["metrics"][metric] > 0.9
     assert report["examples"] == 18
+    same = {"value": 0, "low": 0, "high": 0, "p_value": 1}
+    assert report["against"]["difference"][metric] == same
+    assert report["against"]["metrics"] == report["metrics"]
     valid = [entry for entry in journal(run) if entry["kind"] == "valid"]
     assert valid[-1][metric] > 0.9
     assert valid[-1]["nll"] < valid[0]["nll"]

@@ -13,13 +13,18 @@ from polyhead.data.framing import Example, Examples, Framer
 from polyhead.data.labelled import QuestionFile, TaggedFile, read_questions, read_tagged
 from polyhead.errors import DataError, DataFault
 from polyhead.metrics.labels import (
+    accuracy,
     answer_scores,
+    answer_tally,
     entities,
-    entity_f1,
+    label_tally,
     macro_f1,
     pearson,
     spearman,
+    tag_scores,
+    tag_tally,
 )
+from polyhead.metrics.paired import paired_tallies
 
 FRAMER = Framer(begin=90, between=91, end=92, longest=10)
 
@@ -118,8 +123,26 @@ def test_correlations() -> None:
 
 
 def test_f1_of_labels() -> None:
-    assert macro_f1(["a", "b", "b"], ["a", "b", "a"]) == pytest.approx((2 / 3 + 2 / 3) / 2)
-    assert macro_f1(["a", "a"], ["a", "b"]) == pytest.approx((2 / 3 + 0) / 2)
+    tally = label_tally(["a", "b", "b"], ["a", "b", "a"])
+    assert macro_f1(tally) == pytest.approx((2 / 3 + 2 / 3) / 2)
+    assert accuracy(tally) == pytest.approx(2 / 3)
+    assert macro_f1(tally[1:2]) == 1  # of the labels that are there
+    assert macro_f1(label_tally(["a", "a"], ["a", "b"])) == pytest.approx((2 / 3 + 0) / 2)
+
+
+def test_a_difference_of_tallies_is_drawn_from_the_same_texts() -> None:
+    random = np.random.default_rng(0)
+    right = random.integers(3, size=400).astype(float)
+    good, bad = (np.where(random.random(400) < share, right, 0.0) for share in (0.8, 0.6))
+    one, other = (np.stack([found, right], axis=1) for found in (good, bad))
+    found = paired_tallies(one, other, lambda tally: {"accuracy": accuracy(tally)})["accuracy"]
+    assert found["value"] == pytest.approx(accuracy(one) - accuracy(other))
+    assert 0 < found["low"] < found["value"] < found["high"]
+    assert found["p_value"] < 0.01
+    spread = ((one[:, 0] == right) * 1.0 - (other[:, 0] == right)).std() / 20  # by formula
+    assert found["high"] - found["low"] == pytest.approx(2 * 1.96 * spread, rel=0.1)
+    same = paired_tallies(one, one, lambda tally: {"accuracy": accuracy(tally)})["accuracy"]
+    assert same == {"value": 0, "low": 0, "high": 0, "p_value": 1}
 
 
 @pytest.mark.parametrize(
@@ -138,14 +161,13 @@ def test_entities_are_those_of_conlleval(tags: str, found: set[tuple[str, int, i
 
 def test_an_entity_counts_only_whole_and_with_its_type() -> None:
     right = [["B-P", "I-P", "O", "B-L"]]
-    scores = entity_f1([["B-P", "O", "O", "B-L"]], right)
-    assert scores == {"precision": 0.5, "recall": 0.5, "f1": 0.5}
-    assert entity_f1([["O"] * 4], right)["f1"] == 0
+    scores = tag_scores(tag_tally([["B-P", "O", "O", "B-L"]], right))
+    assert scores == {"precision": 0.5, "recall": 0.5, "f1": 0.5, "accuracy": 0.75}
+    assert tag_scores(tag_tally([["O"] * 4], right))["f1"] == 0
 
 
 def test_answers_are_compared_as_squad_does() -> None:
-    found = answer_scores(
-        ["The red cat!", "a dog", "hen"], [["red cat"], ["cow", "big dog"], ["x"]]
-    )
+    right = [["red cat"], ["cow", "big dog"], ["x"]]
+    found = answer_scores(answer_tally(["The red cat!", "a dog", "hen"], right))
     assert found["exact_match"] == pytest.approx(1 / 3)
     assert found["f1"] == pytest.approx((1 + 2 / 3 + 0) / 3)

@@ -37,9 +37,9 @@ def _against(report: Report) -> Iterator[str]:
     yield from _metrics(other["metrics"])
     yield f"difference: {report['run']} less {other['run']}"
     for name, found in other["difference"].items():
-        interval = f"[{found['low']:+.2f}, {found['high']:+.2f}]"
-        p = found["p_value"]
-        yield f"  {name:<14}{found['value']:+8.2f}  95% {interval}  p = {p:.4f}"
+        places = 2 if isinstance(report["metrics"][name], dict) else 4  # of 100, or of 1
+        low, high, value = (f"{found[key]:+.{places}f}" for key in ("low", "high", "value"))
+        yield f"  {name:<14}{value:>8}  95% [{low}, {high}]  p = {found['p_value']:.4f}"
 
 
 def _damage(report: Report) -> Iterator[str]:

@@ -1,4 +1,7 @@
-"""How good labels, numbers, entities and answers are."""
+"""How good labels, numbers, entities and answers are.
+
+Scores are made of a tally: numbers about each text, in two steps, so that texts can be drawn again.
+"""
 
 from __future__ import annotations
 
@@ -8,22 +11,30 @@ from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
+
+Tally = NDArray[np.float64]
+"""[N,K]: about each of N texts."""
 
 
-def accuracy(found: Sequence[object], right: Sequence[object]) -> float:
-    """The share that is right."""
-    return sum(f == r for f, r in zip(found, right, strict=True)) / max(1, len(right))
+def label_tally(found: Sequence[str], right: Sequence[str]) -> Tally:
+    """The numbers of the label that was found and of the right one, [N,2]."""
+    _, numbers = np.unique([*found, *right], return_inverse=True)
+    return numbers.reshape(2, -1).T.astype(np.float64)
 
 
-def macro_f1(found: Sequence[object], right: Sequence[object]) -> float:
+def accuracy(tally: Tally) -> float:
+    """The share of labels that are right."""
+    return float((tally[:, 0] == tally[:, 1]).mean())
+
+
+def macro_f1(tally: Tally) -> float:
     """The mean of every label's F1: rare labels count as much as frequent ones."""
-    scores = []
-    for label in set(found) | set(right):
-        hits = sum(f == r == label for f, r in zip(found, right, strict=True))
-        claimed, there = (sum(one == label for one in side) for side in (found, right))
-        scores.append(2 * hits / (claimed + there))
-    return float(np.mean(scores)) if scores else 0.0
+    found, right = tally.T.astype(np.int64)
+    size = int(tally.max()) + 1
+    hits = np.bincount(found[found == right], minlength=size)
+    named = np.bincount(found, minlength=size) + np.bincount(right, minlength=size)
+    return float((2 * hits[named > 0] / named[named > 0]).mean())
 
 
 def pearson(found: ArrayLike, right: ArrayLike) -> float:
@@ -64,23 +75,40 @@ def entities(tags: Sequence[str]) -> set[tuple[str, int, int]]:
     return found
 
 
-def entity_f1(found: Sequence[Sequence[str]], right: Sequence[Sequence[str]]) -> dict[str, float]:
-    """Precision, recall and F1 of whole entities with their types over all sentences."""
-    claimed, there = ([entities(tags) for tags in side] for side in (found, right))
-    hits = sum(len(f & r) for f, r in zip(claimed, there, strict=True))
-    total, real = (sum(map(len, side)) for side in (claimed, there))
+def tag_tally(found: Sequence[Sequence[str]], right: Sequence[Sequence[str]]) -> Tally:
+    """Of each sentence: entities found whole, claimed, there; tags that are right, tags; [N,5]."""
+    rows = []
+    for said, real in zip(found, right, strict=True):
+        claimed, there = entities(said), entities(real)
+        hits = sum(s == r for s, r in zip(said, real, strict=True))
+        rows.append((len(claimed & there), len(claimed), len(there), hits, len(real)))
+    return np.array(rows, np.float64)
+
+
+def tag_scores(tally: Tally) -> dict[str, float]:
+    """F1, precision and recall of whole entities with their types, and the share of right tags."""
+    hits, claimed, there, right, tags = tally.sum(axis=0).tolist()
     return {
-        "precision": hits / max(1, total),
-        "recall": hits / max(1, real),
-        "f1": 2 * hits / max(1, total + real),
+        "precision": hits / max(1.0, claimed),
+        "recall": hits / max(1.0, there),
+        "f1": 2 * hits / max(1.0, claimed + there),
+        "accuracy": right / max(1.0, tags),
     }
 
 
-def answer_scores(found: Sequence[str], right: Sequence[Sequence[str]]) -> dict[str, float]:
-    """SQuAD's exact match and F1 of words, each against the best of the right answers."""
-    exact = [max(_normal(f) == _normal(r) for r in rs) for f, rs in zip(found, right, strict=True)]
-    f1 = [max(_word_f1(f, r) for r in rs) for f, rs in zip(found, right, strict=True)]
-    return {"exact_match": float(np.mean(exact)), "f1": float(np.mean(f1))}
+def answer_tally(found: Sequence[str], right: Sequence[Sequence[str]]) -> Tally:
+    """SQuAD's exact match and F1 of words, each against the best of the right answers, [N,2]."""
+    rows = [
+        (max(_normal(f) == _normal(r) for r in rs), max(_word_f1(f, r) for r in rs))
+        for f, rs in zip(found, right, strict=True)
+    ]
+    return np.array(rows, np.float64)
+
+
+def answer_scores(tally: Tally) -> dict[str, float]:
+    """Their means."""
+    exact, f1 = tally.mean(axis=0).tolist()
+    return {"exact_match": exact, "f1": f1}
 
 
 def _word_f1(found: str, right: str) -> float:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sacrebleu.significance import _compute_p_value
 
+from polyhead.metrics.labels import Tally
 from polyhead.metrics.text import make_metric
 
 SEED = 12345  # sacreBLEU's
@@ -42,17 +43,37 @@ def paired_differences(
             )
             for texts in (hypotheses, others)
         ]
-        value = scores[0][0] - scores[1][0]
-        differences = np.sort(scores[0][1:] - scores[1][1:])
-        sizes = np.abs(differences)
-        edge = RESAMPLES // 40
-        result[name] = {
-            "value": float(value),
-            "low": float(differences[edge]),
-            "high": float(differences[-edge - 1]),
-            "p_value": _compute_p_value(sizes - sizes.mean(), abs(value)) if sizes.any() else 1.0,
-        }
+        result[name] = _difference(*scores)
     return result
+
+
+def paired_tallies(
+    tally: Tally, other: Tally, metrics: Callable[[Tally], dict[str, float]]
+) -> dict[str, dict[str, float]]:
+    """The same for scores of tallies [N,K] of the same N texts."""
+    random, whole = np.random.default_rng(SEED), np.arange(len(tally))
+    found = []
+    for number in range(RESAMPLES + 1):
+        rows = random.integers(len(tally), size=len(tally)) if number else whole
+        found.append((metrics(tally[rows]), metrics(other[rows])))
+    return {
+        name: _difference(*np.array([[side[name] for side in pair] for pair in found]).T)
+        for name in found[0][0]
+    }
+
+
+def _difference(scores: NDArray[np.float64], others: NDArray[np.float64]) -> dict[str, float]:
+    """{value, low, high, p_value} of whole scores, which come first, and those of resamples."""
+    value = float(scores[0] - others[0])
+    differences = np.sort(scores[1:] - others[1:])
+    sizes = np.abs(differences)
+    edge = RESAMPLES // 40
+    return {
+        "value": value,
+        "low": float(differences[edge]),
+        "high": float(differences[-edge - 1]),
+        "p_value": _compute_p_value(sizes - sizes.mean(), abs(value)) if sizes.any() else 1.0,
+    }
 
 
 def _scores(

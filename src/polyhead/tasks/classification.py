@@ -16,7 +16,7 @@ from polyhead.config import AtLeastOne
 from polyhead.data.framing import Example, LabelledBatch
 from polyhead.data.labelled import Labelled, LabelledTable, LabelledTables, fault, read_labelled
 from polyhead.errors import DataError
-from polyhead.metrics.labels import accuracy, macro_f1
+from polyhead.metrics.labels import Tally, accuracy, label_tally, macro_f1
 from polyhead.tasks.shared.objective import Answers, Frame
 from polyhead.tasks.shared.rows import label_loss, named, one_row, text_or_pair
 from polyhead.tasks.shared.supervised import Supervised, SupervisedData
@@ -82,12 +82,13 @@ class Classification:
         """The likeliest label and the probabilities of all."""
         return [named(one.sum(axis=0), learned["names"]) for one in answers]
 
-    def metrics(
-        self, said: Sequence[dict[str, Any]], right: Sequence[Any], learned: dict[str, Any]
-    ) -> dict[str, float]:
+    def tally(self, said: Sequence[dict[str, Any]], right: Sequence[Any]) -> Tally:
+        """Labels, found and right."""
+        return label_tally([one["label"] for one in said], right)
+
+    def metrics(self, tally: Tally) -> dict[str, float]:
         """Accuracy, and the mean F1 of the labels."""
-        found = [one["label"] for one in said]
-        return {"accuracy": accuracy(found, right), "f1": macro_f1(found, right)}
+        return {"accuracy": accuracy(tally), "f1": macro_f1(tally)}
 
     def input(self, line: str, data: Data) -> tuple[str, ...]:
         """A text, or two with a tab between."""

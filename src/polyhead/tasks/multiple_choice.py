@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
+import numpy as np
 from pydantic import Field
 from torch import Tensor
 
 from polyhead.config import AtLeastOne
 from polyhead.data.framing import Example, LabelledBatch
 from polyhead.data.labelled import ChoiceTable, ChoiceTables, Labelled, fault, read_choices
-from polyhead.metrics.labels import accuracy
+from polyhead.metrics.labels import Tally, accuracy
 from polyhead.tasks.shared.objective import Answers, Frame, fields
 from polyhead.tasks.shared.rows import framed, label_loss, named
 from polyhead.tasks.shared.supervised import Supervised, SupervisedData
@@ -74,11 +75,13 @@ class MultipleChoice:
         names = list(map(str, range(learned["choices"])))
         return [named(one[:, 0], names) for one in answers]
 
-    def metrics(
-        self, said: Sequence[dict[str, Any]], right: Sequence[Any], learned: dict[str, Any]
-    ) -> dict[str, float]:
+    def tally(self, said: Sequence[dict[str, Any]], right: Sequence[Any]) -> Tally:
+        """Choices, found and right."""
+        return np.array([[int(one["label"]) for one in said], right], np.float64).T
+
+    def metrics(self, tally: Tally) -> dict[str, float]:
         """Accuracy."""
-        return {"accuracy": accuracy([int(one["label"]) for one in said], right)}
+        return {"accuracy": accuracy(tally)}
 
     def input(self, line: str, data: Data) -> tuple[str, ...]:
         """A text and its choices, with tabs between."""

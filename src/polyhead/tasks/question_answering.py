@@ -17,7 +17,7 @@ from torch import Tensor
 from polyhead.config import AtLeastOne
 from polyhead.data.framing import Example, LabelledBatch
 from polyhead.data.labelled import Labelled, QuestionFile, QuestionFiles, fault, read_questions
-from polyhead.metrics.labels import answer_scores
+from polyhead.metrics.labels import Tally, answer_scores, answer_tally
 from polyhead.tasks.shared.objective import Answers, Frame, fields
 from polyhead.tasks.shared.supervised import Supervised, SupervisedData
 
@@ -99,11 +99,13 @@ class QuestionAnswering:
                 best[-1] = found
         return [one for _, one in best]
 
-    def metrics(
-        self, said: Sequence[dict[str, Any]], right: Sequence[Any], learned: dict[str, Any]
-    ) -> dict[str, float]:
+    def tally(self, said: Sequence[dict[str, Any]], right: Sequence[Any]) -> Tally:
+        """How far each answer is right."""
+        return answer_tally([one["label"] for one in said], right)
+
+    def metrics(self, tally: Tally) -> dict[str, float]:
         """SQuAD's exact match and F1."""
-        return answer_scores([one["label"] for one in said], right)
+        return answer_scores(tally)
 
     def input(self, line: str, data: Data) -> tuple[str, ...]:
         """A question and its context, with a tab between."""

@@ -18,7 +18,7 @@ from polyhead.config import AtLeastOne
 from polyhead.data.framing import Example, LabelledBatch
 from polyhead.data.labelled import Labelled, LabelledTable, LabelledTables, read_numbers
 from polyhead.errors import DataError
-from polyhead.metrics.labels import pearson, spearman
+from polyhead.metrics.labels import Tally, pearson, spearman
 from polyhead.tasks.shared.objective import Answers, Frame
 from polyhead.tasks.shared.rows import one_row, text_or_pair
 from polyhead.tasks.shared.supervised import Supervised, SupervisedData
@@ -78,16 +78,17 @@ class Regression:
             {"label": float(one.sum()) * learned["spread"] + learned["mean"]} for one in answers
         ]
 
-    def metrics(
-        self, said: Sequence[dict[str, Any]], right: Sequence[Any], learned: dict[str, Any]
-    ) -> dict[str, float]:
+    def tally(self, said: Sequence[dict[str, Any]], right: Sequence[Any]) -> Tally:
+        """Numbers, found and right."""
+        return np.array([[one["label"] for one in said], right], np.float64).T
+
+    def metrics(self, tally: Tally) -> dict[str, float]:
         """Pearson's and Spearman's correlation, and the mean squared error."""
-        found = np.array([one["label"] for one in said])
-        error = float(((found - np.array(right)) ** 2).mean())
+        found, right = tally.T
         return {
             "pearson": pearson(found, right),
             "spearman": spearman(found, right),
-            "squared_error": error,
+            "squared_error": float(((found - right) ** 2).mean()),
         }
 
     def input(self, line: str, data: Data) -> tuple[str, ...]:

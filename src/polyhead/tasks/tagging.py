@@ -15,7 +15,7 @@ from torch import Tensor
 from polyhead.config import AtLeastOne
 from polyhead.data.framing import IGNORED, Example, LabelledBatch
 from polyhead.data.labelled import Labelled, TaggedFile, TaggedFiles, fault, read_tagged
-from polyhead.metrics.labels import accuracy, entity_f1
+from polyhead.metrics.labels import Tally, tag_scores, tag_tally
 from polyhead.tasks.shared.objective import Answers, Frame
 from polyhead.tasks.shared.rows import label_loss
 from polyhead.tasks.shared.supervised import Supervised, SupervisedData
@@ -86,13 +86,13 @@ class Tagging:
         """The words with their tags, and the probability of all tags together."""
         return [_said(*pair, learned["names"]) for pair in zip(answers, examples, strict=True)]
 
-    def metrics(
-        self, said: Sequence[dict[str, Any]], right: Sequence[Any], learned: dict[str, Any]
-    ) -> dict[str, float]:
+    def tally(self, said: Sequence[dict[str, Any]], right: Sequence[Any]) -> Tally:
+        """Entities and tags of each sentence, counted."""
+        return tag_tally([one["tags"] for one in said], right)
+
+    def metrics(self, tally: Tally) -> dict[str, float]:
         """F1, precision and recall of whole entities, and the share of right tags."""
-        found = [one["tags"] for one in said]
-        every = [[tag for tags in side for tag in tags] for side in (found, right)]
-        return entity_f1(found, right) | {"accuracy": accuracy(*every)}
+        return tag_scores(tally)
 
     def input(self, line: str, data: Data) -> tuple[str, ...]:
         """A text, its words with spaces between."""

@@ -14,9 +14,11 @@ from polyhead.data.batching import device_of
 from polyhead.data.framing import Examples
 from polyhead.data.labelled import Labelled
 from polyhead.data.tokenizers import Explanation
-from polyhead.errors import RunError, UsageError
+from polyhead.errors import DataError, RunError, UsageError
 from polyhead.inspection.maps import AttentionMaps
 from polyhead.inspection.text import text_attention
+from polyhead.metrics.labels import Tally
+from polyhead.metrics.paired import paired_tallies
 from polyhead.runs.card import write_card
 from polyhead.runs.folder import Run
 from polyhead.tasks.shared.supervised import Supervised
@@ -72,33 +74,76 @@ class LabelledModel:
         self,
         split: str | None = None,
         *,
+        against: str | Path | LabelledModel | None = None,
         say: Callable[[str], None] = lambda text: None,
         **options: Any,
     ) -> dict[str, Any]:
         """The report of a split (default: test), as `evaluate --json` prints it.
 
-        `nll` is in nats per answer; the other metrics are the task's.
+        `nll` is in nats per answer; the other metrics are the task's. With `against`, another run's
+        report of the same texts, and the differences with their intervals.
         """
-        refuse(self.run, options, ("split", "precision"))
+        refuse(self.run, options, ("split", "precision", "against"))
         split = split or "test"
-        corpus = self.task.read(split, say)
-        start = time.perf_counter()
-        nll, answers = self.task.answers(self.model, corpus)
-        seconds = time.perf_counter() - start
-        report = {
-            "run": str(self.run.path),
-            "split": split,
-            "examples": sum(one.first for one in corpus.examples),
-            "metrics": {**self.task.metrics(answers, corpus), "nll": nll},
-            "seconds": round(seconds, 3),
-            "tokens_per_second": round(corpus.size / seconds, 1),
-        }
+        other = None
+        if against is not None:
+            other = against if isinstance(against, LabelledModel) else self._another(against)
+            self._check_same_texts(other, split)
+        report, tally = self._judged(split, say)
+        if other is not None:
+            theirs, others = other._judged(split, say)
+            difference = paired_tallies(tally, others, self.task.objective.metrics)
+            report["against"] = {
+                "run": theirs["run"], "metrics": theirs["metrics"], "difference": difference,
+            }  # fmt: skip
         if split == "test":
             try:
                 write_card(self.run, self.run.info.get("data"), report)
             except RunError as error:  # a folder one may only read
                 say(f"the scores were not written into the run: {error}")
         return report
+
+    def _judged(self, split: str, say: Callable[[str], None]) -> tuple[dict[str, Any], Tally]:
+        """The report of a split, and what the scores are made of."""
+        corpus = self.task.read(split, say)
+        start = time.perf_counter()
+        nll, answers = self.task.answers(self.model, corpus)
+        seconds = time.perf_counter() - start
+        tally = self.task.tally(answers, corpus)
+        report = {
+            "run": str(self.run.path),
+            "split": split,
+            "examples": sum(one.first for one in corpus.examples),
+            "metrics": {**self.task.objective.metrics(tally), "nll": nll},
+            "seconds": round(seconds, 3),
+            "tokens_per_second": round(corpus.size / seconds, 1),
+        }
+        return report, tally
+
+    def _another(self, run: str | Path) -> LabelledModel:
+        """Another run, loaded as this one was; raises UsageError for one of another task."""
+        from polyhead.use.load import load
+
+        other = load(run, self.precision)  # type: ignore[arg-type]
+        if other.run.recipe.task != self.run.recipe.task:
+            raise UsageError(
+                f"{run} is a run of the task {other.run.recipe.task}, {self.run.path} of "
+                f"{self.run.recipe.task}; two runs of one task are compared"
+            )
+        assert isinstance(other, LabelledModel)
+        return other
+
+    def _check_same_texts(self, other: LabelledModel, split: str) -> None:
+        """Raise DataError unless both runs are judged by the same texts and answers."""
+        mine, theirs = (
+            [(one.texts, one.target) for one in task.read_split(split)]
+            for task in (self.task, other.task)
+        )
+        if mine != theirs:
+            raise DataError(
+                f"{self.run.path} and {other.run.path} have different {split} data "
+                f"({len(mine):,} texts and {len(theirs):,}); only the same can be compared"
+            )
 
     def attention(self, text: str, target: str | None = None) -> AttentionMaps:
         """Every attention weight while an input is read (of several rows, the first)."""

@@ -14,6 +14,7 @@ from polyhead.data.framing import Example, Framer, LabelledBatch
 from polyhead.data.labelled import Labelled
 from polyhead.data.tokenizers import Tokenizer
 from polyhead.errors import UsageError
+from polyhead.metrics.labels import Tally
 
 Answers = NDArray[np.float32]
 """What a model gives for one example: [rows,outputs], or [T,outputs] about its tokens."""
@@ -61,10 +62,11 @@ class Objective(Protocol):
     ) -> list[dict[str, Any]]:
         """For each text, in order, what `classify --json` prints of it beside the input."""
 
-    def metrics(
-        self, said: Sequence[dict[str, Any]], right: Sequence[Any], learned: dict[str, Any]
-    ) -> dict[str, float]:
-        """Scores of what was said of texts with these targets."""
+    def tally(self, said: Sequence[dict[str, Any]], right: Sequence[Any]) -> Tally:
+        """What was said of texts, beside their targets, in numbers: a row for each text."""
+
+    def metrics(self, tally: Tally) -> dict[str, float]:
+        """Scores of texts; any rows of a tally are one."""
 
     def input(self, line: str, data: Any) -> tuple[str, ...]:
         """The texts of a line that a user gives, as the recipe's `data:` has them; raises

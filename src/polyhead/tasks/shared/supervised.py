@@ -27,6 +27,7 @@ from polyhead.data.labelled import Labelled
 from polyhead.data.tokenizers import BEGINS, MASKS, Tokenizer
 from polyhead.errors import DataError, RecipeError, RunError, UsageError
 from polyhead.files import write_json
+from polyhead.metrics.labels import Tally
 from polyhead.tasks.shared.objective import Answers, Frame, Objective
 from polyhead.tasks.shared.protocol import Say
 
@@ -258,8 +259,12 @@ class Supervised:
 
     def metrics(self, answers: Sequence[Answers], corpus: Examples) -> dict[str, float]:
         """Scores of a model's answers."""
+        return self.objective.metrics(self.tally(answers, corpus))
+
+    def tally(self, answers: Sequence[Answers], corpus: Examples) -> Tally:
+        """A model's answers beside the right ones, in numbers: a row for each text."""
         said = self.objective.say(answers, corpus.examples, self.known)
-        return self.objective.metrics(said, _right(corpus), self.known)
+        return self.objective.tally(said, _right(corpus))
 
     def hardest(self, corpus: Examples) -> tuple[Examples, float]:
         """The longest examples, which are computed together, and how many of them there are."""
