@@ -24,6 +24,7 @@ HEAD = """\
 # Recipes: every key
 
 A recipe is a YAML file. `polyhead train RECIPE` reads it; so do the other commands that take one.
+The name of a shipped recipe (`polyhead recipes` lists them) serves as well.
 This page is made from the program's own schemas by `docs/make_recipe_reference.py`; a test keeps it
 up to date. [tutorial.md](tutorial.md) explains a whole recipe line by line.
 
@@ -33,6 +34,9 @@ up to date. [tutorial.md](tutorial.md) explains a whole recipe line by line.
   (`training.max_steps=100`), positions in lists are numbers (`data.train.0.weight=2`), values are
   YAML (`training.clip=null`).
 - Paths are relative to the recipe's file. `~` and `${VARIABLE}` are expanded.
+- `task: translation` takes models of kind `transformer`, `rnn_seq2seq` and `conv_seq2seq`,
+  `language_modeling` takes `gpt`, `masked_lm` takes `bert`, and the tasks about labelled texts take
+  `gpt` or `bert`.
 - At least one of `max_steps`, `max_minutes`, `max_epochs` and `max_tokens` must be given. Training
   ends at whichever comes first.
 - "required" means that there is no default; "theirs" that every key inside has one.
@@ -46,7 +50,7 @@ NOTES = {
     "data": "see the tasks below",
     "tokenizer": "see `tokenizer` below",
     "training": "see `training` below",
-    "decoding": "see `decoding` below",
+    "decoding": "of translations; see `decoding` below",
     "tokenizer.kind": "how text is cut; [data.md](data.md#tokenizers) compares them",
     "tokenizer.lowercase": "read and write lower case only; scores then ignore case",
     "training.max_steps": "optimiser steps",
@@ -56,7 +60,10 @@ NOTES = {
     "training.clip": "largest norm of a gradient; longer ones are scaled down; null: never",
     "training.precision": "`auto` takes bf16 where that is fast here; `fp16` needs a GPU",
     "training.threads": "processor threads; null: as many as torch takes",
-    "training.label_smoothing": "share of the target distribution spread over all tokens",
+    "training.label_smoothing": (
+        "share of the target distribution spread over all tokens; 0 by default in all tasks but "
+        "translation"
+    ),
     "training.optimizer": "see `training.optimizer` below",
     "training.schedule": "see `training.schedule` below",
     "training.early_stopping": "see `training.early_stopping` below",
@@ -70,8 +77,9 @@ NOTES = {
     ),
     "training.schedule.warmup_steps": "steps in which the learning rate rises to its peak",
     "training.early_stopping.metric": (
-        "what decides which weights are best, and when to stop; `none`: never stop early, keep the "
-        "weights of the last validation"
+        "what decides which weights are best, and when to stop (translation has `bleu` and `chrf`, "
+        "masked_lm `accuracy`, labelled texts [their own](labelled.md)); `none`: never stop early, "
+        "keep the weights of the last validation"
     ),
     "decoding.beam": "hypotheses kept per sentence; 1 is greedy search",
     "transformer.kind": "this model",

@@ -190,7 +190,10 @@ class TrainingConfig(Section):
     log_every: int = Field(1, ge=1, description="steps between lines of metrics.jsonl")
     keep: int = Field(3, ge=1, description="checkpoints")
     average_last: int = Field(1, ge=1, description="checkpoints averaged into the final weights")
-    tensorboard: bool = Field(False, description="also write TensorBoard events (extra: track)")
+    tensorboard: bool = Field(
+        False,
+        description="also write TensorBoard events into the run's `tensorboard/` (extra: track)",
+    )
     early_stopping: EarlyStoppingConfig = EarlyStoppingConfig()
 
     @property

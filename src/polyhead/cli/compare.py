@@ -19,7 +19,7 @@ def compare(
     out: Path | None = None,
     json_: Json = False,
 ) -> None:
-    """Train models on the same data for the same time or tokens, and judge them alike.
+    """Train translators on the same data for the same time or tokens, and judge them alike.
 
     Prints quality with 95 % intervals, parameters, training speed, peak memory, and BLEU by the
     length of the source. OUT gets the runs, compare.json, table.md and curves.png. Models that OUT

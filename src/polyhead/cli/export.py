@@ -23,8 +23,8 @@ def export(
         a run folder
     to
         ctranslate2: a model for CTranslate2. huggingface: a model for the Auto classes and its
-        tokenizer: Marian (post-norm, sinusoidal positions, one vocabulary), GPT-2 (pre-norm), BERT.
-        onnx: a graph from token ids to logits, and the tokenizers
+        tokenizer: Marian (post-norm, sinusoidal positions, one vocabulary), GPT-2 (pre-norm), GPT-1
+        (post-norm), BERT. onnx: a graph from token ids to logits, and the tokenizers
     out
         the folder to write
     quantization
@@ -43,7 +43,7 @@ def export(
 
 
 def import_(source: str, *, out: Path) -> None:
-    """Take GPT-2, BERT or Marian from a Hugging Face directory, or from the hub, into a run folder.
+    """Take GPT-1, GPT-2, BERT or Marian from a Hugging Face directory, or the hub, into a run.
 
     Parameters
     ----------

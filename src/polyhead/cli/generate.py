@@ -46,7 +46,7 @@ def generate(
     Parameters
     ----------
     run
-        a run folder
+        a run of language_modeling
     prompt
         a text to go on from
     prompts

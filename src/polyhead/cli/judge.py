@@ -31,7 +31,9 @@ def evaluate(
     picture: Path | None = None,
     json_: Json = False,
 ) -> None:
-    """Score a run: NLL, perplexity, bits per byte; of a translator BLEU, chrF, TER with intervals.
+    """Score a run: of a translator BLEU, chrF, TER with intervals; else the metrics of its task.
+
+    What is said of sources, translations, beams and batches is about translators.
 
     Parameters
     ----------

@@ -47,18 +47,18 @@ def inspect(
     target: str | None = None,
     positions: Annotated[bool, Flag] = False,
 ) -> None:
-    """Draw what a translation attends to, every layer and head; or the positional encodings.
+    """Draw what a model attends to, every layer and head; or a translator's positional encodings.
 
     Parameters
     ----------
     run
         a run folder
     text
-        the source text
+        the text that is translated, or just read by a model that translates nothing
     out
         FILE.png (a picture), FILE.html (a page to explore offline) or FILE.json (the numbers)
     target
-        the translation to look at (default: the model's own)
+        of a translator, the translation to look at (default: the model's own)
     positions
         draw the positional encodings instead; no text is needed
     """

@@ -33,7 +33,7 @@ for command, module, summary in (
     ("plan", "train", "Measure what training takes: memory, disk, time, the largest batch."),
     ("verify-resume", "train", "Prove that resuming is exact: kill, resume, compare."),
     ("recipes", "train", "List the recipes that come with Polyhead."),
-    ("compare", "compare", "Train models alike and judge them; or measure layers by length."),
+    ("compare", "compare", "Train translators alike and judge them; or measure layers by length."),
     ("translate", "translate", "Translate lines: exactly one output line per input line."),
     ("generate", "generate", "Go on from prompts with a language model."),
     ("fill", "masked", "Show what could stand at every [MASK] of a text."),
@@ -42,9 +42,9 @@ for command, module, summary in (
     ("evaluate", "judge", "Score a run, with intervals and signatures."),
     ("score", "judge", "Log-probability of given translations."),
     ("align", "look", "Which source word each target word comes from, as Pharaoh links."),
-    ("inspect", "look", "Draw what a translation attends to, or the positions."),
+    ("inspect", "look", "Draw what a model attends to, or the positions."),
     ("export", "export", "Write a run for CTranslate2, Hugging Face or ONNX, verified."),
-    ("import", "export", "Take GPT-2, BERT or Marian from a Hugging Face directory."),
+    ("import", "export", "Take a GPT, BERT or Marian from a Hugging Face directory."),
     ("explain", "look", "Show how a text is cut into tokens."),
 ):
     function = {"import": "import_"}.get(command, command.replace("-", "_"))

@@ -17,7 +17,7 @@ def fill(run: Path, text: str, *, top: int = 5, json_: Json = False) -> None:
     Parameters
     ----------
     run
-        a run folder
+        a run of masked_lm
     text
         with [MASK] where something is missing
     top
@@ -41,7 +41,7 @@ def embed(run: Path, file: Input = "-", *, out: Path) -> None:
     Parameters
     ----------
     run
-        a run folder
+        a run of masked_lm
     file
         a text file (.gz allowed), or - for standard input
     out

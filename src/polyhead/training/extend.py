@@ -16,8 +16,8 @@ from polyhead.training.start import check_same, go_on, going_on, newest, until
 def extend(path: Path, steps: int, processes: Processes = ALONE) -> Run:
     """Go on with a complete or stopped run until step `steps`, counted from its beginning.
 
-    That step becomes the only end: max_minutes and max_epochs are dropped, and early stopping
-    begins to wait anew. Raises UsageError where the run is there already.
+    That step becomes the only end: max_minutes, max_epochs and max_tokens are dropped, and early
+    stopping begins to wait anew. Raises UsageError where the run is there already.
     """
     Run.open(path)
     with going_on(path, processes):
