@@ -206,6 +206,7 @@ def test_a_run_of_another_task_is_told(run: Path, tmp_path: Path) -> None:
     told = inside("translate", run, "-")
     check_told(told, 2, "it cannot", ".generate, .evaluate, .attention, .export, .explain")
     check_told(inside("evaluate", run, "--beam", 2), 2, "beam does not go with a run of the task")
+    check_told(inside("evaluate", run, "--batch-tokens", 9), 2, "batch-tokens is about translating")
     with pytest.raises(polyhead.PolyheadError, match="pass \\[text\\]"):
         polyhead.load(run).generate("the")
 

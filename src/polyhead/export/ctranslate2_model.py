@@ -49,8 +49,8 @@ def as_transformer(model: nn.Module) -> Transformer:
     if isinstance(model, Transformer):
         return model
     raise UsageError(
-        f"a {type(model).__name__} cannot be exported: the formats hold the Transformer alone "
-        "(model.kind: transformer)"
+        f"a {type(model).__name__} cannot be exported: of models that translate the formats hold "
+        "the Transformer alone (model.kind: transformer)"
     )
 
 

@@ -107,6 +107,10 @@ def _with_batch(run: Run, batch_tokens: int | None) -> Run:
         return run
     if batch_tokens < 1:
         raise UsageError(f"batch-tokens {batch_tokens} is not at least 1")
+    if run.recipe.task != "translation":
+        raise UsageError(
+            f"batch-tokens is about translating; {run.path} is a run of the task {run.recipe.task}"
+        )
     decoding = run.recipe.decoding.model_copy(update={"batch_tokens": batch_tokens})
     return Run(run.path, run.recipe.model_copy(update={"decoding": decoding}))
 
