@@ -146,7 +146,7 @@ def compared(copy: Path, rival: Path) -> dict[str, Any]:
     damages = ("--corrupt", "omit=0.2,0.6", "--corrupt", "truncate=0.5")
     outcome = inside("evaluate", copy, "--against", rival, *damages, "--json")
     assert outcome.code == 0, outcome.err
-    assert f"drawn in {copy / 'damage.png'}" in outcome.err
+    assert f"picture: {copy / 'damage.png'}" in outcome.err
     return outcome.json()
 
 
