@@ -61,14 +61,16 @@ def main() -> None:
     args = parser.parse_args()
     models = [part for name, one in VARIANTS.items() for part in (*one, f"name={name}")]
     command = ["compare", *models, "--tokens", str(args.tokens)]
+    written = args.out / "compare.json"
+    written.unlink(missing_ok=True)  # of another call: this one makes it anew
     try:
         polyhead([*command, "--out", str(args.out)])
     except SystemExit as end:
         if end.code:
             raise
-    if not (args.out / "compare.json").is_file():
+    if not written.is_file():
         return  # stopped; it has said how to go on
-    report = json.loads((args.out / "compare.json").read_text(encoding="utf-8"))
+    report = json.loads(written.read_text(encoding="utf-8"))
     bleu: dict[str, float] = {}
     for one in report["models"]:
         translator = api.load(args.out / one["name"])

@@ -13,6 +13,7 @@ from polyhead_system import check_told, info, inside, journal
 from test_masked_lm import write_masked_recipe, write_pairs_recipe
 
 import polyhead
+from polyhead.errors import UsageError
 from polyhead.runs.folder import read_weights
 
 pytestmark = pytest.mark.xdist_group("labelled")
@@ -139,6 +140,25 @@ def test_every_task_is_learned_and_said(
         assert sum(found["probabilities"].values()) == pytest.approx(1)
     drawn = inside("inspect", run, line, "--out", tmp_path / "a.json")
     assert drawn.code == 0, drawn.err
+
+
+def test_only_runs_of_one_task_with_the_same_texts_are_compared(tmp_path: Path) -> None:
+    little = {"max_steps": 2, "validate_every": 2}
+    runs = []
+    for name, task in (
+        ("one", "classification"),
+        ("two", "regression"),
+        ("three", "classification"),
+    ):
+        (tmp_path / name).mkdir()
+        runs.append(trained(tmp_path / name, task, "bert", training=little))
+    one, two, three = runs
+    check_told(inside("evaluate", one, "--against", two), 2, "two runs of one task are compared")
+    with pytest.raises(UsageError, match="two runs of one task are compared"):
+        polyhead.load(one).evaluate(against=polyhead.load(two))
+    test = tmp_path / "three" / "test.tsv"
+    test.write_text("".join(test.read_text().splitlines(keepends=True)[:-1]))
+    check_told(inside("evaluate", one, "--against", three), 1, "(18 texts and 17)")
 
 
 def test_resuming_is_exact(tmp_path: Path) -> None:

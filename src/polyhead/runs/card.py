@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+from polyhead.errors import RunError
 from polyhead.files import write_text
 from polyhead.runs.folder import Run
 
@@ -42,6 +44,19 @@ def write_card(
         lines += _about_scores(scores, settings or {})
     lines += ["## Recipe", "", "```yaml", recipe.as_yaml().rstrip(), "```", ""]
     write_text(run.path / "README.md", "\n".join(lines))
+
+
+def keep_scores(
+    run: Run,
+    report: dict[str, Any],
+    say: Callable[[str], None],
+    settings: dict[str, Any] | None = None,
+) -> None:
+    """Write an evaluation's scores onto the card; a folder one may only read is told."""
+    try:
+        write_card(run, run.info.get("data"), report, settings)
+    except RunError as error:
+        say(f"the scores were not written into the run: {error}")
 
 
 def _about_making(info: dict[str, Any], task: str) -> str:

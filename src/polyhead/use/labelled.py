@@ -14,12 +14,12 @@ from polyhead.data.batching import device_of
 from polyhead.data.framing import Examples
 from polyhead.data.labelled import Labelled
 from polyhead.data.tokenizers import Explanation
-from polyhead.errors import DataError, RunError, UsageError
+from polyhead.errors import DataError, UsageError
 from polyhead.inspection.maps import AttentionMaps
 from polyhead.inspection.text import text_attention
 from polyhead.metrics.labels import Tally
 from polyhead.metrics.paired import paired_tallies
-from polyhead.runs.card import write_card
+from polyhead.runs.card import keep_scores
 from polyhead.runs.folder import Run
 from polyhead.tasks.shared.supervised import Supervised
 from polyhead.use.shared import check_one_text, check_texts, export_run, no_such_method, refuse
@@ -87,20 +87,16 @@ class LabelledModel:
         split = split or "test"
         other = None
         if against is not None:
-            other = against if isinstance(against, LabelledModel) else self._another(against)
-            self._check_same_texts(other, split)
+            other = self._comparable(against, split)
         report, tally = self._judged(split, say)
+        if split == "test":
+            keep_scores(self.run, report, say)
         if other is not None:
             theirs, others = other._judged(split, say)
             difference = paired_tallies(tally, others, self.task.objective.metrics)
             report["against"] = {
                 "run": theirs["run"], "metrics": theirs["metrics"], "difference": difference,
             }  # fmt: skip
-        if split == "test":
-            try:
-                write_card(self.run, self.run.info.get("data"), report)
-            except RunError as error:  # a folder one may only read
-                say(f"the scores were not written into the run: {error}")
         return report
 
     def _judged(self, split: str, say: Callable[[str], None]) -> tuple[dict[str, Any], Tally]:
@@ -120,30 +116,32 @@ class LabelledModel:
         }
         return report, tally
 
-    def _another(self, run: str | Path) -> LabelledModel:
-        """Another run, loaded as this one was; raises UsageError for one of another task."""
+    def _comparable(self, against: str | Path | LabelledModel, split: str) -> LabelledModel:
+        """Another run, loaded as this one was if need be.
+
+        Raises UsageError for one of another task, DataError for other texts or right answers.
+        """
         from polyhead.use.load import load
 
-        other = load(run, self.precision)  # type: ignore[arg-type]
-        if other.run.recipe.task != self.run.recipe.task:
+        other: Any = against
+        if isinstance(against, str | Path):
+            other = load(against, self.precision)  # type: ignore[arg-type]
+        task = other.run.recipe.task
+        if not isinstance(other, LabelledModel) or task != self.run.recipe.task:
             raise UsageError(
-                f"{run} is a run of the task {other.run.recipe.task}, {self.run.path} of "
+                f"{other.run.path} is a run of the task {task}, {self.run.path} of "
                 f"{self.run.recipe.task}; two runs of one task are compared"
             )
-        assert isinstance(other, LabelledModel)
-        return other
-
-    def _check_same_texts(self, other: LabelledModel, split: str) -> None:
-        """Raise DataError unless both runs are judged by the same texts and answers."""
         mine, theirs = (
-            [(one.texts, one.target) for one in task.read_split(split)]
-            for task in (self.task, other.task)
+            [(text.texts, text.target) for text in one.task.read_split(split)]
+            for one in (self, other)
         )
         if mine != theirs:
             raise DataError(
                 f"{self.run.path} and {other.run.path} have different {split} data "
                 f"({len(mine):,} texts and {len(theirs):,}); only the same can be compared"
             )
+        return other
 
     def attention(self, text: str, target: str | None = None) -> AttentionMaps:
         """Every attention weight while an input is read (of several rows, the first)."""

@@ -16,10 +16,10 @@ from polyhead.data.batching import device_of
 from polyhead.data.tokenizers import Explanation
 from polyhead.decoding.generate import Hear, Settings, before_stop, generate_ids
 from polyhead.decoding.sampling import Sampler
-from polyhead.errors import RunError, UsageError
+from polyhead.errors import UsageError
 from polyhead.inspection.maps import AttentionMaps
 from polyhead.inspection.text import text_attention
-from polyhead.runs.card import write_card
+from polyhead.runs.card import keep_scores
 from polyhead.runs.folder import Run
 from polyhead.tasks.language_modeling import Task
 from polyhead.use.shared import (
@@ -259,10 +259,7 @@ class LanguageModel:
             "tokens_per_second": round(corpus.predicted / seconds, 1),
         }
         if split == "test":
-            try:
-                write_card(self.run, self.run.info.get("data"), report)
-            except RunError as error:  # a folder one may only read
-                say(f"the scores were not written into the run: {error}")
+            keep_scores(self.run, report, say)
         return report
 
     def attention(self, text: str, target: str | None = None) -> AttentionMaps:

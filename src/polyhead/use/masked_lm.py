@@ -17,10 +17,10 @@ from polyhead.attention.masks import positions_of
 from polyhead.data.batching import by_length, device_of
 from polyhead.data.examples import Ragged
 from polyhead.data.tokenizers import MASKS, Explanation
-from polyhead.errors import RunError, UsageError
+from polyhead.errors import UsageError
 from polyhead.inspection.maps import AttentionMaps
 from polyhead.inspection.text import text_attention
-from polyhead.runs.card import write_card
+from polyhead.runs.card import keep_scores
 from polyhead.runs.folder import Run
 from polyhead.tasks.masked_lm import Task
 from polyhead.use.shared import (
@@ -136,10 +136,7 @@ class MaskedLanguageModel:
             "tokens_per_second": round(corpus.size / seconds, 1),
         }
         if split == "test":
-            try:
-                write_card(self.run, self.run.info.get("data"), report)
-            except RunError as error:  # a folder one may only read
-                say(f"the scores were not written into the run: {error}")
+            keep_scores(self.run, report, say)
         return report
 
     def attention(self, text: str, target: str | None = None) -> AttentionMaps:

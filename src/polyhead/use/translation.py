@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
@@ -16,7 +17,7 @@ from polyhead.decoding.choices import options_for
 from polyhead.decoding.ensemble import Ensemble
 from polyhead.decoding.search import Hypothesis
 from polyhead.decoding.translate import Options, translate_ids
-from polyhead.errors import RunError, UsageError
+from polyhead.errors import UsageError
 from polyhead.evaluation.against import against as compare
 from polyhead.evaluation.against import check_same_sentences, compares_without_case
 from polyhead.evaluation.damage import judge_damaged, parse_damages
@@ -26,7 +27,7 @@ from polyhead.inspection.curves import check_picture, save_damage_picture, tell_
 from polyhead.inspection.maps import AttentionMaps
 from polyhead.inspection.positions import save_positions_picture
 from polyhead.inspection.translation import translation_attention
-from polyhead.runs.card import write_card
+from polyhead.runs.card import keep_scores
 from polyhead.runs.folder import Run
 from polyhead.tasks.translation import Task
 from polyhead.use.shared import check_texts, export_run, no_such_method
@@ -241,18 +242,14 @@ class Translator:
         lowercase = compares_without_case(*judged)
         report, hypotheses = report_of(judged[0], lowercase=lowercase)
         if source is None and split == "test" and not isinstance(self.model, Ensemble):
-            try:
-                self._write_card(report, judged[0].options)
-            except RunError as error:  # a folder one may only read
-                say(f"the scores were not written into the run: {error}")
+            keep_scores(self.run, report, say, self._settings(judged[0].options))
         if against is not None:
             report["against"] = compare(judged[0], hypotheses, judged[1])
         if damages:
             for one, part in zip(judged, (report, report.get("against", {})), strict=False):
                 part["corrupt"] = judge_damaged(one, damages, seed=seed, lowercase=lowercase)
         if picture is not None:
-            place = picture
-            tell_picture(lambda: save_damage_picture(report, place), say)
+            tell_picture(partial(save_damage_picture, report, picture), say)
         return report
 
     def _another(self, run: str | Path) -> Translator:
@@ -310,12 +307,13 @@ class Translator:
         self._check_alone("a format is written")
         return export_run(self.run, to, out, quantization)
 
-    def _write_card(self, report: dict[str, Any], options: Options) -> None:
+    def _settings(self, options: Options) -> dict[str, Any]:
+        """How an evaluation was made, from which the card writes its command."""
         settings: dict[str, Any] = {"beam": options.beam, "alpha": options.alpha}
         settings["precision"] = self.precision
         if self.engine is not None:
             settings["engine"] = "ctranslate2"
-        write_card(self.run, self.run.info.get("data"), report, settings)
+        return settings
 
     def explain(self, text: str) -> Explanation:
         """How the source tokenizer cuts a text."""
