@@ -211,7 +211,8 @@ def _journal(run: Path, kind: str) -> list[dict[str, Any]]:
 
 def _draw(found: Sequence[Entry], out: Path, say: Say) -> None:
     """The learning curves, on valid, against the minutes of training."""
-    from polyhead.inspection.curves import save_curves_picture, tell_picture
+    from polyhead.inspection.asked import tell_picture
+    from polyhead.inspection.curves import save_curves_picture
 
     panels: dict[str, dict[str, list[tuple[float, float, float, float]]]] = {}
     for score, title in (("bleu", "BLEU"), ("nll", "NLL")):

@@ -15,7 +15,7 @@ from polyhead import api
 from polyhead.data import korean_english
 from polyhead.errors import DataError, UsageError
 from polyhead.files import read_lines, write_text
-from polyhead.inspection.curves import tell_picture
+from polyhead.inspection.asked import tell_picture
 from polyhead.metrics.text import corpus_scores
 
 Say = Callable[[str], None]

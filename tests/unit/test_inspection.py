@@ -12,16 +12,17 @@ import pytest
 from PIL import Image
 
 from polyhead.errors import PolyheadError, UsageError
-from polyhead.inspection import AttentionMaps, curves, fonts, save_positions_picture
+from polyhead.inspection import AttentionMaps, curves, fonts
+from polyhead.inspection.asked import tell_picture
 from polyhead.inspection.cmap import covered_characters
-from polyhead.inspection.curves import save_curves_picture, tell_picture
+from polyhead.inspection.curves import save_curves_picture
 from polyhead.inspection.drawing import Lattice, new_sheet
 from polyhead.inspection.fonts import Face, candidates, drawable, find_fonts
 from polyhead.inspection.html import attention_page
 from polyhead.inspection.layout import LONGEST_SIDE, plan
 from polyhead.inspection.palette import diverging, sequential, sequential_dark
 from polyhead.inspection.png import attention_picture
-from polyhead.inspection.positions import ticks
+from polyhead.inspection.positions import save_positions_picture, ticks
 
 ENGLISH = ["I", "read", "an", "old", "book", "with", "my", "friend", "."]
 GERMAN = ["Ich", "las", "mit", "meinem", "Freund", "ein", "altes", "Buch", "."]

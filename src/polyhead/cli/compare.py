@@ -67,7 +67,7 @@ def compare(
 
 def _layers(lengths: str, picture: Path, json_: bool) -> None:
     from polyhead.complexity import report
-    from polyhead.inspection.curves import check_picture, tell_picture
+    from polyhead.inspection.asked import check_picture, tell_picture
     from polyhead.training.progress import say
 
     wanted = report.parse_lengths(lengths)

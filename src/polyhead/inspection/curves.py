@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from PIL import Image, ImageDraw
 
-from polyhead.errors import PictureError, UsageError
+from polyhead.inspection.asked import check_picture, make_folder
 from polyhead.inspection.axes import Axis, linear, logarithmic
 from polyhead.inspection.drawing import MUTED, PAPER, RULE, Sheet, new_sheet
 from polyhead.inspection.fonts import find_fonts
-from polyhead.inspection.maps import make_folder
 from polyhead.inspection.png import write_png
 
 Point = tuple[float, float, float, float]
@@ -43,21 +42,6 @@ LEFT, ABOVE, BELOW = 70, 84, 96
 LINE, DOT, KEY = 5, 9, 34
 INKS = ("#2563a8", "#c2571a", "#3b7d4f", "#8a4c9e", "#a8323e", "#4d5d73", "#8a6d1f", "#2a8a8f")
 _CHARACTERS = "".join(chr(point) for point in range(0x21, 0x7F))
-
-
-def check_picture(path: str | Path) -> Path:
-    """The path of a picture to be; raises UsageError for another ending than .png."""
-    if Path(path).suffix.lower() != ".png":
-        raise UsageError(f"cannot draw into {Path(path).name!r}: its name must end in .png")
-    return Path(path)
-
-
-def tell_picture(draw: Callable[[], Path], say: Callable[[str], None]) -> None:
-    """Draw, and say where the picture lies, or why there is none: what it shows is not lost."""
-    try:
-        say(f"picture: {draw()}")
-    except PictureError as error:
-        say(f"no picture was drawn: {error}")
 
 
 def save_curves_picture(

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from polyhead.errors import PolyheadError, UsageError
-from polyhead.files import cannot_write, write_text
+from polyhead.files import write_text
+from polyhead.inspection.asked import make_folder
 
 Side = Literal["source", "target", "read"]
 Weights = NDArray[np.float32]
@@ -144,11 +145,3 @@ class AttentionMaps:
 def rounded(weights: Weights, digits: int) -> Any:
     """Nested lists of Python floats with at most so many digits after the point."""
     return weights.astype(np.float64).round(digits).tolist()
-
-
-def make_folder(path: Path) -> None:
-    """Make the folder `path` goes into; raises RunError where the system refuses."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise cannot_write(path, error) from error

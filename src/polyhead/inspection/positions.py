@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from polyhead.errors import PolyheadError, UsageError
+from polyhead.inspection.asked import make_folder
 from polyhead.inspection.drawing import MUTED, RULE, Sheet, draw_map, new_sheet
 from polyhead.inspection.fonts import find_fonts
-from polyhead.inspection.maps import make_folder
 from polyhead.inspection.palette import diverging, paint
 from polyhead.inspection.png import write_png
 

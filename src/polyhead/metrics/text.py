@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sacrebleu.metrics import BLEU, CHRF, TER
-
 
 def bleu_tokenizer(target_language: str) -> str:
     """The tokenizer sacreBLEU's authors advise for a language; characters where words are not."""
@@ -46,6 +44,8 @@ def make_metric(
     name: str, target_language: str, *, tokenize: str | None = None, lowercase: bool = False
 ) -> Any:
     """sacreBLEU's metric bleu, chrf or ter, as it suits a language."""
+    from sacrebleu.metrics import BLEU, CHRF, TER  # a command that scores nothing starts sooner
+
     makers: dict[str, Any] = {
         "bleu": lambda: BLEU(
             tokenize=tokenize or bleu_tokenizer(target_language), lowercase=lowercase

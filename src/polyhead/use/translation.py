@@ -23,9 +23,8 @@ from polyhead.evaluation.against import check_same_sentences, compares_without_c
 from polyhead.evaluation.damage import judge_damaged, parse_damages
 from polyhead.evaluation.report import Judged, report_of
 from polyhead.inspection.alignment import alignments
-from polyhead.inspection.curves import check_picture, save_damage_picture, tell_picture
+from polyhead.inspection.asked import check_picture, tell_picture
 from polyhead.inspection.maps import AttentionMaps
-from polyhead.inspection.positions import save_positions_picture
 from polyhead.inspection.translation import translation_attention
 from polyhead.runs.card import keep_scores
 from polyhead.runs.folder import Run
@@ -249,6 +248,8 @@ class Translator:
             for one, part in zip(judged, (report, report.get("against", {})), strict=False):
                 part["corrupt"] = judge_damaged(one, damages, seed=seed, lowercase=lowercase)
         if picture is not None:
+            from polyhead.inspection.curves import save_damage_picture
+
             tell_picture(partial(save_damage_picture, report, picture), say)
         return report
 
@@ -361,6 +362,8 @@ class Translator:
         positions = self.model.positions
         table = positions.table[:count].detach().float().cpu().numpy()  # type: ignore[union-attr, index]
         title = f"{self.run.recipe.name}: {positions.kind} positions"  # type: ignore[union-attr]
+        from polyhead.inspection.positions import save_positions_picture
+
         return save_positions_picture(table, path, title=title)
 
 
