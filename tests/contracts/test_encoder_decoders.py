@@ -16,6 +16,7 @@ from polyhead import registry
 from polyhead.attention.masks import EMPTY, positions_of
 from polyhead.config import ModelSection
 from polyhead.errors import RunError
+from polyhead.layers import swift
 from polyhead.layers.embeddings import OutputHead
 from polyhead.layers.loss import sequence_loss
 from polyhead.layers.packed import pack
@@ -377,8 +378,14 @@ def test_a_state_selected_before_a_step_is_not_touched_by_it(
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
 @torch.inference_mode()
 def test_quick_steps_equal_plain_ones(
-    kind: str, keys: dict[str, Any], shared: bool, precision: Literal["fp32", "int8"]
+    kind: str,
+    keys: dict[str, Any],
+    shared: bool,
+    precision: Literal["fp32", "int8"],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """Both as written and scripted, which they are from the tenth on here."""
+    monkeypatch.setattr(swift, "WORTH_SCRIPTING", 10)
     plain, quick = (make(kind, keys, shared) for _ in range(2))
     if not isinstance(quick, Quick):
         pytest.skip(f"{kind} has no quick steps")
@@ -395,10 +402,10 @@ def test_quick_steps_equal_plain_ones(
     def counted(*inputs: object) -> Tensor:
         nonlocal called
         called += 1
-        logits: Tensor = swift(*inputs)
+        logits: Tensor = step(*inputs)
         return logits
 
-    swift, quick.swift = quick.swift, counted  # type: ignore[attr-defined]
+    step, quick.swift = quick.swift, counted  # type: ignore[attr-defined]
     moves: list[tuple[list[int], list[int] | None]] = [
         ([0, 0, 1, 1, 2, 2], None),
         ([1, 0, 2, 2, 5, 5], None),

@@ -23,7 +23,10 @@ from polyhead.layers.feedforward import FeedForward
 from polyhead.layers.positions import Positions
 
 Swift = Callable[..., Tensor]
-"""`SwiftDecoder.forward`, scripted."""
+"""`SwiftDecoder.forward`."""
+
+WORTH_SCRIPTING = 128
+"""Steps after which a decoding is long enough to script its step."""
 
 
 class Quick(ABC):
@@ -213,13 +216,30 @@ class SwiftDecoder(nn.Module):
 
 
 def scripted(decoder: SwiftDecoder) -> Swift:
-    """The decoder's step without Python between its operations."""
+    """The decoder's step: the same operations, after a while without Python between them.
+
+    Scripting takes as long as some hundred steps gain by it; a line or two go sooner without.
+    """
+    run: Swift = decoder.eval()
+    taken = 0
+
+    @torch.no_grad()
+    def step(*inputs: object) -> Tensor:
+        nonlocal run, taken
+        taken += 1
+        if taken == WORTH_SCRIPTING:
+            run = _script(decoder)
+        return run(*inputs)
+
+    return step
+
+
+def _script(decoder: SwiftDecoder) -> Swift:
     with warnings.catch_warnings():
         # torch asks for torch.compile instead, which needs a C++ compiler on the user's machine.
         warnings.simplefilter("ignore", DeprecationWarning)
-        script = torch.jit.script(decoder.eval())
+        script = torch.jit.script(decoder)
 
-    @torch.no_grad()
     def step(*inputs: object) -> Tensor:
         # As written: torch would otherwise rewrite the step for every new shape, in 0.1 seconds.
         with torch.jit.optimized_execution(False):
