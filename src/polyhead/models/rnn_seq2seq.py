@@ -25,8 +25,7 @@ from torch import Tensor, nn
 
 from polyhead.attention.masks import EMPTY
 from polyhead.attention.scores import Additive, Dot, General, Score
-from polyhead.attention.source import Scope, Source, SourceAttention
-from polyhead.attention.state import same_rows
+from polyhead.attention.source import Scope, SourceAttention
 from polyhead.attention.weightings import Draw
 from polyhead.config import Family, ModelSection, Section
 from polyhead.layers.dropout import SequenceDropout
@@ -35,11 +34,11 @@ from polyhead.layers.loss import Taught
 from polyhead.layers.recurrent import (
     PARTS,
     CellKind,
-    CellState,
     RecurrentDecoder,
     RecurrentEncoder,
     recurrent_count,
 )
+from polyhead.layers.recurrent_state import RecurrentState
 from polyhead.layers.reinforce import Reinforce
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -124,53 +123,6 @@ class Config(ModelSection):
 
 
 @dataclass(frozen=True)
-class State:
-    """What a decoding needs to go on; R rows are n per source sentence, one after another.
-
-    cells: each layer's, [R,D]; fed [R,E]: the last h~; next_positions [R]; source and summary
-    [B,D]: what the encoder left, its outputs as attention sees them and its last state.
-    """
-
-    cells: tuple[CellState, ...]
-    fed: Tensor
-    next_positions: Tensor
-    source: Source | None
-    summary: Tensor
-
-    def select(self, rows: Tensor, sentences: Tensor | None = None) -> State:
-        """The state of these rows (repeats allowed), and of these sentences (default: all)."""
-        state = self
-        if not same_rows(rows, len(self.fed)):
-            state = replace(
-                state,
-                cells=tuple(tuple(p.index_select(0, rows) for p in cell) for cell in self.cells),
-                fed=self.fed.index_select(0, rows),
-                next_positions=self.next_positions.index_select(0, rows),
-            )
-        if sentences is not None and not same_rows(sentences, len(self.summary)):
-            state = replace(
-                state,
-                source=None if self.source is None else self.source.select(sentences),
-                summary=self.summary.index_select(0, sentences),
-            )
-        return state
-
-    def where(self, moved: Tensor, other: State) -> State:
-        """This state where `moved` (bool [R]), the other's elsewhere; the source stays."""
-        chosen = moved[:, None]
-        cells = tuple(
-            tuple(torch.where(chosen, a, b) for a, b in zip(mine, theirs, strict=True))
-            for mine, theirs in zip(self.cells, other.cells, strict=True)
-        )
-        return replace(
-            self,
-            cells=cells,
-            fed=torch.where(chosen, self.fed, other.fed),
-            next_positions=torch.where(moved, self.next_positions, other.next_positions),
-        )
-
-
-@dataclass(frozen=True)
 class _Teaching:
     """What training draws before the first step: dropout factors and who takes the mean."""
 
@@ -229,13 +181,13 @@ class RNNSeq2Seq(nn.Module):
 
     # --- the source
 
-    def begin(self, source: Tensor, positions: Tensor) -> State:
+    def begin(self, source: Tensor, positions: Tensor) -> RecurrentState:
         """Read the source [B,S]; the decoder's first state is tanh(W s + b) of its last, s."""
         x = self.dropout(self.source_embedding(source))
         memory, summary = self.encoder(x, positions)
         parts = torch.tanh(self.bridge(summary)).split(self.config.d_model, dim=-1)
         each = PARTS[self.config.cell]
-        return State(
+        return RecurrentState(
             cells=tuple(parts[i : i + each] for i in range(0, len(parts), each)),
             fed=summary.new_zeros(len(summary), self.config.embedding),
             next_positions=positions.new_zeros(len(summary)),
@@ -262,8 +214,8 @@ class RNNSeq2Seq(nn.Module):
         return Taught(hidden, self._own_loss(draws, teaching, target_positions != EMPTY))
 
     def step(
-        self, tokens: Tensor, state: State, positions: Tensor | None = None
-    ) -> tuple[Tensor, State]:
+        self, tokens: Tensor, state: RecurrentState, positions: Tensor | None = None
+    ) -> tuple[Tensor, RecurrentState]:
         """Logits [R,T,V] of what follows each of tokens [R,T], and the state after them.
 
         positions [R,T] default to the next ones; -1 marks empty slots (a padded prompt's).
@@ -284,8 +236,8 @@ class RNNSeq2Seq(nn.Module):
         return self.head(torch.cat(parts, dim=1)), state
 
     def _all_at_once(
-        self, x: Tensor, state: State, positions: Tensor, teaching: _Teaching
-    ) -> tuple[Tensor, State, list[Draw]]:
+        self, x: Tensor, state: RecurrentState, positions: Tensor, teaching: _Teaching
+    ) -> tuple[Tensor, RecurrentState, list[Draw]]:
         """Steps that do not wait for each other's h~: the layers first, then all the attention."""
         draws: list[Draw] = []
         inputs, context = x, None
@@ -299,8 +251,8 @@ class RNNSeq2Seq(nn.Module):
         return hidden, replace(state, cells=cells, next_positions=positions.amax(dim=1) + 1), draws
 
     def _one_by_one(
-        self, x: Tensor, state: State, positions: Tensor, teaching: _Teaching
-    ) -> tuple[Tensor, State, list[Draw]]:
+        self, x: Tensor, state: RecurrentState, positions: Tensor, teaching: _Teaching
+    ) -> tuple[Tensor, RecurrentState, list[Draw]]:
         """Steps that read what the one before made."""
         draws: list[Draw] = []
         fixed = _spread(state.summary, len(x)) if self.attention is None else None
@@ -323,7 +275,12 @@ class RNNSeq2Seq(nn.Module):
         return torch.stack(hidden, dim=1), after, draws
 
     def _attend(
-        self, q: Tensor, state: State, positions: Tensor, teaching: _Teaching, draws: list[Draw]
+        self,
+        q: Tensor,
+        state: RecurrentState,
+        positions: Tensor,
+        teaching: _Teaching,
+        draws: list[Draw],
     ) -> Tensor:
         """Contexts [R,T,D] of queries [R,T,D]; what was drawn goes into `draws`."""
         assert self.attention is not None
