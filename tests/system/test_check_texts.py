@@ -100,6 +100,33 @@ def test_documents_are_checked(tmp_path: Path, task: str) -> None:
     ]
 
 
+@pytest.mark.parametrize(("shared", "kind"), [(10, "overlap"), (1, "overlap_passage")])
+def test_a_valid_text_cut_out_of_the_training_text_is_told(
+    tmp_path: Path, shared: int, kind: str
+) -> None:
+    recipe = language(tmp_path)
+    keys = yaml.safe_load(recipe.read_text())
+    for split in ("train", "valid"):
+        keys["data"][split] = f"{split}.txt"  # each file is one document
+    recipe.write_text(yaml.safe_dump(keys), encoding="utf-8")
+    own = {
+        split: [
+            f"In train or valid, {split}, is line {i}, and nobody else says this."
+            for i in range(20)
+        ]
+        for split in ("train", "valid")
+    }
+    own["valid"][:shared] = own["train"][5 : 5 + shared]
+    for split, lines in own.items():
+        (tmp_path / f"{split}.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    report = checked_data(recipe, 1 if kind == "overlap" else 0)
+    assert problems_in(report) == [(kind, "valid.txt", None)]
+    assert report["overlap"]["train/valid"] == {"texts": 0, "passages": shared}
+    message = report["problems"][0]["message"]
+    assert f"{shared} of 20 long sentences of valid" in message
+    assert "line 5, and nobody else" in message
+
+
 def test_documents_that_cannot_be_read_are_told(tmp_path: Path) -> None:
     recipe = language(tmp_path)
     (tmp_path / "valid.txt").write_bytes(b"fine\n\xff\n")

@@ -36,6 +36,7 @@ WARNINGS = {
     "wrong_script": "another script than the language's",
     "overlap_source": "a source that stands in two splits",
     "overlap_target": "a target that stands in two splits",
+    "overlap_passage": "a sentence of a document that stands in two splits",
     "unknown": "many unknown tokens",
 }
 

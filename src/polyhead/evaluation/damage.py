@@ -18,9 +18,9 @@ from numpy.random import Generator
 
 from polyhead.errors import UsageError
 from polyhead.evaluation.report import Judged, report_of
+from polyhead.metrics.text import is_unspaced
 
 Words = list[str]
-_UNSPACED = ("ja", "lo", "km", "my", "th", "zh")  # written without spaces: a character is a word
 
 
 def _truncate(words: Words, rate: float, random: Generator) -> Words:
@@ -76,7 +76,7 @@ class Damage:
 
     def apply(self, text: str, language: str, seed: int, place: int) -> str:
         """The damaged text of the sentence at this place; at least one word stays."""
-        by_character = language in _UNSPACED
+        by_character = is_unspaced(language)
         words = list("".join(text.split())) if by_character else text.split()
         if not words or self.rate == 0:
             return text

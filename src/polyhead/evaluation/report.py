@@ -21,11 +21,14 @@ def likelihood(task: Task, model: nn.Module, corpus: Corpus) -> dict[str, float]
     """nll, perplexity and bits per byte of the targets under forced decoding.
 
     nll is in nats per target token, the end included. Bits per byte spreads the same total over the
-    UTF-8 bytes of the raw targets and their line ends, so it compares across tokenizers.
+    UTF-8 bytes of the targets and their line ends, so it compares across tokenizers; bytes that the
+    tokens do not tell (of unknown words, or beyond the model's length) do not count.
     """
     total = -float(task.log_probabilities(model, corpus).sum())
     tokens = int(corpus.examples.targets.lengths.sum())
-    size = sum(len(t.encode()) + 1 for t in corpus.texts()[1])
+    texts, targets = corpus.texts()[1], corpus.examples.targets
+    rows = (targets[i].tolist() for i in range(len(targets)))
+    size = task.target_tokenizer.told_bytes(texts, rows) + len(texts)
     nll = total / tokens
     return {
         "nll": nll,
@@ -77,17 +80,19 @@ def report_of(
         "tokens_per_second": round(written / decoding, 1),
     }
     if any(groups := corpus.groups()):
-        report["by_group"] = _by_group(task, groups, hypotheses, references)
+        pairs = list(zip(hypotheses, references, strict=True))
+        report["by_group"] = _by_group(task, groups, pairs, lowercase=lowercase)
     return report, hypotheses
 
 
 def _by_group(
-    task: Task, groups: list[str], hypotheses: list[str], references: list[str]
+    task: Task, groups: list[str], pairs: list[tuple[str, str]], *, lowercase: bool
 ) -> dict[str, Any]:
     """BLEU and chrF of each group's own sentences."""
     result = {}
     for group in sorted(set(groups)):
-        rows = [i for i, one in enumerate(groups) if one == group]
-        scores = task.scores([hypotheses[i] for i in rows], [references[i] for i in rows])
-        result[group] = {"examples": len(rows), "metrics": scores}
+        own = [pair for pair, one in zip(pairs, groups, strict=True) if one == group]
+        hypotheses, references = ([pair[side] for pair in own] for side in (0, 1))
+        scores = task.scores(hypotheses, references, lowercase=lowercase)
+        result[group] = {"examples": len(own), "metrics": scores}
     return result

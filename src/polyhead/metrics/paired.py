@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from polyhead.metrics.labels import Tally
-from polyhead.metrics.text import make_metric
+from polyhead.metrics.text import composed, make_metric
 
 SEED = 12345  # sacreBLEU's
 RESAMPLES = 1000
@@ -31,15 +31,13 @@ def paired_differences(
     difference lies as far above its mean as the measured one lies above nothing; and 1 where no
     resample differs at all, which sacreBLEU would call significant.
     """
-    count = len(references)
+    count, right = len(references), composed(references)
     drawn = np.random.default_rng(SEED).choice(count, size=(RESAMPLES, count), replace=True)
     result = {}
     for name in names:
         metric = make_metric(name, target_language, lowercase=lowercase)
         scores = [
-            _scores(
-                metric, metric._extract_corpus_statistics(list(texts), [list(references)]), drawn
-            )
+            _scores(metric, metric._extract_corpus_statistics(composed(texts), [right]), drawn)
             for texts in (hypotheses, others)
         ]
         result[name] = _difference(*scores)

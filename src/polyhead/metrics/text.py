@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
+from unicodedata import normalize
+
+_UNSPACED = ("ja", "km", "lo", "my", "th", "zh")
+
+
+def is_unspaced(language: str) -> bool:
+    """Whether a language (`th`, `zh-CN`) is written without spaces: a character is a word."""
+    return _main(language) in _UNSPACED
 
 
 def bleu_tokenizer(target_language: str) -> str:
     """The tokenizer sacreBLEU's authors advise for a language; characters where words are not."""
-    return {"zh": "zh", "ja": "char", "ko": "char", "th": "char"}.get(target_language, "13a")
+    main = _main(target_language)
+    if main == "zh":
+        return "zh"
+    return "char" if main == "ko" or is_unspaced(main) else "13a"
+
+
+def composed(texts: Iterable[str]) -> list[str]:
+    """Texts in Unicode's composed form (NFC), in which tokenizers write, to be compared in it."""
+    return [normalize("NFC", text) for text in texts]
 
 
 def corpus_scores(
@@ -30,7 +46,7 @@ def corpus_scores(
     for name in names:
         metric = make_metric(name, target_language, tokenize=tokenize, lowercase=lowercase)
         score = metric.corpus_score(
-            list(hypotheses), [list(references)], n_bootstrap=bootstrap or 1
+            composed(hypotheses), [composed(references)], n_bootstrap=bootstrap or 1
         )
         entry: dict[str, Any] = {"score": score.score}
         if bootstrap > 1:
@@ -54,6 +70,11 @@ def make_metric(
         "ter": lambda: TER(case_sensitive=not lowercase),
     }
     return _in_floats(makers[name]())
+
+
+def _main(language: str) -> str:
+    """`ko` of `ko-KR` and `ko_KR`."""
+    return language.lower().replace("_", "-").split("-")[0]
 
 
 def _in_floats(metric: Any) -> Any:

@@ -210,8 +210,11 @@ class LanguageModeling:
         return part, corpus.predicted / part.predicted
 
     def bits_per_byte(self, nll: float, corpus: Stream) -> float:
-        """The same surprise spread over the UTF-8 bytes of the texts (an end counts as one)."""
-        return nll * corpus.predicted / math.log(2) / corpus.documents.bytes
+        """The same surprise spread over the UTF-8 bytes that its tokens tell (an end is one)."""
+        texts = corpus.documents.texts
+        rows = [row.tolist() for row in np.split(corpus.ids[:-1], corpus.starts[1:])]
+        told = self.tokenizer.told_bytes(texts[: len(rows)], rows) + len(rows)
+        return nll * corpus.predicted / math.log(2) / told
 
     def sample(self, model: nn.Module, corpus: Stream, index: int) -> str:
         """How the model goes on from some place of a corpus, always taking the likeliest token."""

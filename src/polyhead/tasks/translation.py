@@ -30,6 +30,7 @@ from polyhead.layers.embeddings import OutputHead
 from polyhead.layers.loss import sequence_loss, token_log_probabilities
 from polyhead.metrics.text import corpus_scores
 from polyhead.tasks.shared.protocol import Say
+from polyhead.tasks.shared.unknown import tell_unknown
 
 Tick = Callable[[int], object]
 CHUNK = 8192  # pairs encoded at a time: token ids as Python lists take ten times their size
@@ -225,7 +226,11 @@ class Translation:
         for part in pairs:
             if len(part) == 0:
                 raise DataError(f"{part.name}: there is no pair to evaluate on")
-        return self.encode_cut(pairs, say)
+        corpus = self.encode_cut(pairs, say)
+        names = ", ".join(part.name for part in pairs)
+        unknown = self.target_tokenizer.unknown_id
+        tell_unknown(names, corpus.examples.targets.values, unknown, say)
+        return corpus
 
     def plan(self, corpus: Corpus, epoch: int) -> Plan:
         """The batches of an epoch; raises UsageError while their size is not chosen."""

@@ -14,7 +14,7 @@ import numpy as np
 from polyhead import registry
 from polyhead.config import Recipe
 from polyhead.data.checks import FAULTS, Problem, histogram, normal, shown
-from polyhead.data.documents import Documents, read_documents
+from polyhead.data.documents import Documents, read_documents, sentences_of
 from polyhead.data.labelled import Labelled
 from polyhead.data.tokenizers import Tokenizer
 from polyhead.errors import DataError, DataFault
@@ -22,6 +22,8 @@ from polyhead.tasks.shared.supervised import Supervised, check_model
 from polyhead.training.findings import MANY_UNKNOWN, Findings, Stage
 from polyhead.training.origin import origin_of
 
+_LONG_PASSAGE = 40  # bytes of a sentence that two writers do not both hit upon
+_MANY_SHARED = 0.1  # of a split's long sentences: no longer chance
 TEXT = "text"  # the name of the only vocabulary and of all lengths
 SPLITS = ("train", "valid", "test")
 _PLACE = re.compile(r"(?P<file>.*), (?:line|row) (?P<line>\d+)", re.DOTALL)
@@ -52,6 +54,8 @@ def check_texts(recipe: Recipe, findings: Findings, stage: Stage) -> None:
     findings.kept = findings.splits["train"]
     tick = stage("comparing texts", None)
     _check_repeats(parts, findings)
+    if not labelled:
+        _check_passages(parts, findings)
     tick(1)
     if parts["train"]:
         _check_tokens(recipe, kind, parts, findings, stage)
@@ -115,6 +119,39 @@ def _check_repeats(parts: Parts, findings: Findings) -> None:
                 f"{known}: {_shown(one)}"
             )
             findings.problems.append(problem_at(one.place, "overlap", message))
+
+
+def _check_passages(parts: Parts, findings: Findings) -> None:
+    """Long sentences of a document that stand in a document of another split, too.
+
+    A valid text cut out of the middle of train is no document of train; its sentences tell it.
+    Some sentences are in everybody's mouth: a split is only wrong where many are shared.
+    """
+    found = {split: dict(_passages(several)) for split, several in parts.items()}
+    for known, split in combinations(found, 2):
+        shared = [passage for passage in found[split] if passage in found[known]]
+        findings.overlap[f"{known}/{split}"]["passages"] = len(shared)
+        if not shared:
+            continue
+        share = len(shared) / len(found[split])
+        message = (
+            f"{len(shared):,} of {len(found[split]):,} long sentences of {split} ({share:.1%}) are "
+            f"in {known}, too; the first ({found[known][shared[0]]}): {shown(shared[0])}"
+        )
+        kind = "overlap" if share >= _MANY_SHARED else "overlap_passage"
+        findings.problems.append(problem_at(found[split][shared[0]], kind, message))
+
+
+def _passages(several: list[Labelled]) -> Iterator[tuple[str, str]]:
+    """(sentence, its document) of all that are long enough to be one's own, and no whole document.
+
+    Whole documents are compared as such.
+    """
+    for one in several:
+        parts = [part for line in one.texts[0].splitlines() for part in sentences_of(line)]
+        if len(parts) > 1:
+            long = (normal(part) for part in parts if len(part.encode()) >= _LONG_PASSAGE)
+            yield from ((part, one.place) for part in long)
 
 
 def _key(one: Labelled) -> tuple[str, ...]:
