@@ -208,3 +208,9 @@ def test_one_of_two_aligned_files_may_be_standard_input(
     kept = [line for line in wanted.lines if "tokens/s" not in line]
     assert [line for line in found.lines if "tokens/s" not in line] == kept
     check_told(inside(command, trained, f"--{sides[0]}", "--json"), 2)
+    if command == "evaluate":  # two runs read one pipe
+        told = outside(
+            command, trained, *piped, "--against", trained, "--json", stdin=first.read_bytes()
+        )
+        report = told.json()
+        assert report["against"]["metrics"] == report["metrics"]

@@ -79,7 +79,7 @@ def import_huggingface(source: str, out: Path) -> Exported:
         write_weights(made / "model.safetensors", weights_of(model))
         task.save(made)
 
-    notes = {"complete": True, "stopped_because": "imported", "weights": "imported"}
+    notes = {"complete": True, "stopped_because": "imported", "weights": "last"}
     origin = {"source": source, "model_type": settings["model_type"], "difference": difference}
     origin |= {"note": kind.fresh} if kind.fresh else {}
     run = folder.create(out, recipe, write, **notes, imported_from=origin)

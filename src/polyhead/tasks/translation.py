@@ -218,11 +218,10 @@ class Translation:
         specs: list[PairSource] = getattr(self.data, split)
         if not specs:
             raise DataError(f"the recipe names no {split} data (data.{split})")
-        return self.read_sources(specs, say)
+        return self.judged_corpus([read_pairs(spec) for spec in specs], say)
 
-    def read_sources(self, specs: Sequence[PairSource], say: Say) -> Corpus:
+    def judged_corpus(self, pairs: list[Pairs], say: Say) -> Corpus:
         """Encoded pairs to evaluate on; raises DataError where a place has none."""
-        pairs = [read_pairs(spec) for spec in specs]
         for part in pairs:
             if len(part) == 0:
                 raise DataError(f"{part.name}: there is no pair to evaluate on")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 from torch import nn
 
 from polyhead.data.corpus import Corpus
-from polyhead.data.pairs import Pairs, PairSource
+from polyhead.data.pairs import Pairs, PairSource, read_pairs
 from polyhead.data.tokenizers import END_ID, Explanation
 from polyhead.decoding.choices import options_for
 from polyhead.decoding.ensemble import Ensemble
@@ -233,10 +233,11 @@ class Translator:
             check_picture(picture)
             if not damages:
                 raise UsageError("a picture of damage needs damages, for example omit=0.1,0.2")
-        judged = [self._judged(split, source, reference, say, options)]
+        files = _read_files(source, reference)  # once: they may be pipes
+        judged = [self._judged(split, files, say, options)]
         if against is not None:
             other = against if isinstance(against, Translator) else self._another(against)
-            judged.append(other._judged(split, source, reference, say, options))
+            judged.append(other._judged(split, files, say, options))
             check_same_sentences(*judged)
         lowercase = compares_without_case(*judged)
         report, hypotheses = report_of(judged[0], lowercase=lowercase)
@@ -268,20 +269,14 @@ class Translator:
     def _judged(
         self,
         split: str,
-        source: str | Path | None,
-        reference: str | Path | None,
+        files: Pairs | None,
         say: Callable[[str], None],
         options: Mapping[str, Any],
     ) -> Judged:
         if self.engine is not None:
             raise UsageError("evaluation is by the engine torch: load the run without another one")
-        if (source is None) != (reference is None):
-            raise UsageError("source and reference files go together")
-        if source is not None:
-            spec = PairSource.model_validate(
-                {"source": str(source), "target": str(reference)}, context={"folder": Path()}
-            )
-            corpus, split = self.task.read_sources([spec], say), "files"
+        if files is not None:
+            corpus, split = self.task.judged_corpus([files], say), "files"
         else:
             corpus = self.task.read(split, say)
         name = str(self.run.path)
@@ -370,6 +365,18 @@ class Translator:
 def _as_pairs(sources: Sequence[str], targets: Sequence[str]) -> Pairs:
     count = len(sources)
     return Pairs(list(sources), list(targets), list(range(1, count + 1)), [""] * count, "input")
+
+
+def _read_files(source: str | Path | None, reference: str | Path | None) -> Pairs | None:
+    """Sentences to judge on that stand in two files of one's own."""
+    if (source is None) != (reference is None):
+        raise UsageError("source and reference files go together")
+    if source is None:
+        return None
+    spec = PairSource.model_validate(
+        {"source": str(source), "target": str(reference)}, context={"folder": Path()}
+    )
+    return read_pairs(spec)
 
 
 Model = Translator
