@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -238,3 +239,17 @@ def test_a_pair_that_does_not_match_is_found_in_a_real_corpus(
     ratio = [p for p in check(tmp_path, 0)["problems"] if p["kind"] == "length_ratio"]
     assert [(Path(p["file"]).name, p["line"]) for p in ratio] == [("train.ko", 106)]
     assert "I don't wear a watch" in ratio[0]["message"]
+
+
+def test_a_pair_of_as_many_tokens_as_max_length_is_kept(folder: Path) -> None:
+    sides = [(folder / f"train.{end}").read_text(encoding="utf-8") for end in ("ko", "en")]
+    words_in = re.compile(r"\w+|[^\w\s]+").findall
+    counts = [[len(words_in(line)) for line in side.splitlines()] for side in sides]
+    longest = [max(both) for both in zip(*counts, strict=True)]
+    limit = max(longest) - 1
+    words = {"kind": "word", "vocab_size": 500}
+    report = check(folder, 0, data={"max_length": limit}, tokenizer=words)
+    assert 0 < report["kept"] == sum(length <= limit for length in longest) < len(longest)
+    said = [p["message"] for p in report["problems"] if p["kind"] == "too_long"]
+    assert all(f"more than {limit}: left out" in message for message in said)
+    assert len(said) == len(longest) - report["kept"]

@@ -142,7 +142,7 @@ def test_pairs_that_cannot_teach_are_left_out_counted_and_named(
     outcome = inside("train", recipe, "--out", tmp_path / "run")
     assert outcome.code == 0
     assert "left out of training: 1 pairs empty on one side" in outcome.err
-    assert "left out of training: 1 pairs longer than 128 tokens" in outcome.err
+    assert "left out of training: 1 pairs longer than 127 tokens" in outcome.err
     assert "train.en, line 5" in outcome.err
     assert "train.en, line 10" in outcome.err
     assert info(tmp_path / "run")["data"]["pairs"] == 58

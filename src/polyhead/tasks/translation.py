@@ -162,16 +162,16 @@ class Translation:
 
     def left_out(self, corpus: Corpus) -> dict[str, NDArray[np.int64]]:
         """Indices of the pairs that cannot teach, by reason; no index stands twice."""
-        s, t = corpus.examples.sources.lengths, corpus.examples.targets.lengths
+        s, t = corpus.examples.sources.lengths - 1, corpus.examples.targets.lengths - 1
         limit = self.longest
-        empty = (s == 1) | (t == 1)
+        empty = (s == 0) | (t == 0)
         long = (s > limit) | (t > limit)
         return {"empty": np.flatnonzero(empty), "too_long": np.flatnonzero(long & ~empty)}
 
     @property
     def longest(self) -> int:
-        """Tokens of the longest sentence that is trained on, its end included."""
-        return min(self.data.max_length, self.positions)
+        """Tokens of the longest sentence that is trained on; its end is not counted."""
+        return min(self.data.max_length, self.positions - 1)
 
     def training_corpus(self, pairs: Sequence[Pairs], say: Say) -> Corpus:
         """Encoded training pairs without those that cannot teach, which are counted and named."""

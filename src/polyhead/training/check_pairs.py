@@ -125,7 +125,7 @@ def _check_tokens(
 
 def _too_long(task: Translation, corpus: Corpus, indices: list[int]) -> Iterator[Problem]:
     for i in indices:
-        source, target = (int(r.lengths[i]) for r in _sides(corpus))
+        source, target = (int(r.lengths[i]) - 1 for r in _sides(corpus))
         message = (
             f"{source} source and {target} target tokens, more than {task.longest}: left out of "
             "training"
