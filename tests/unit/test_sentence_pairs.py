@@ -22,8 +22,9 @@ def made(
 ) -> SentencePairs:
     masking = Masking(BEGIN, END, MASK, np.arange(800), np.ones(904, bool), 0.15, False)
     places = [f"document {d}" for d in range(len(rows))]
+    both = [[(sentence, sentence) for sentence in row] for row in rows]
     return SentencePairs.of(
-        Documents(["x"] * len(rows), places), rows, context=context,
+        Documents(["x"] * len(rows), places), both, context=context,
         masking=masking, seed=seed, pad=PAD,
     )  # fmt: skip
 

@@ -6,6 +6,7 @@ import hashlib
 import math
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -60,16 +61,17 @@ class Masking:
 
     def describe(self) -> str:
         """What changes the masks, for a fingerprint."""
-        return f"{self.rate} {self.whole_words}"
+        return f"{self.rate} {'words that fit' if self.whole_words else False}"
 
     def apply(
         self, text: NDArray[np.int64], random: np.random.Generator, seen: int = 0
     ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         """(tokens [T] as the model sees them, which of them [T] it has to predict).
 
-        `rate` of them are chosen, at least one; whole words if asked; never the end of a document,
-        nor any of the first `seen`. Of the chosen 80% become the mask, 10% any token, 10% stay, so
-        that no token can be trusted.
+        `rate` of them are chosen, at least one; never the end of a text, nor any of the first
+        `seen`. Whole words, if asked, are passed over where they would go beyond the rate, as in
+        BERT's reference; where every word would, they are cut into parts that do not. Of the chosen
+        80% become the mask, 10% any token, 10% stay, so that no token can be trusted.
         """
         picked = self._pick(text, random, seen)
         fate = random.random(len(text))
@@ -90,13 +92,18 @@ class Masking:
         if not self.whole_words:
             picked[places[random.permutation(len(places))[:wanted]]] = True
             return picked
-        begins = self.begins_word[text] | ends
-        begins[1:] |= ends[:-1]  # no word goes on in the next document
-        words = np.cumsum(begins)
-        for word in random.permutation(np.unique(words[places])).tolist():
-            picked |= (words == word) & free
-            if picked.sum() >= wanted:
-                break
+        begins = self.begins_word[text] | ends  # no word goes on in the next text
+        edges = np.diff(np.cumsum(begins)[places]).nonzero()[0] + 1
+        words = list(pairwise([0, *edges.tolist(), len(places)]))
+        if all(end - start > wanted for start, end in words):
+            words = [
+                (i, min(i + wanted, end)) for start, end in words for i in range(start, end, wanted)
+            ]
+        for number in random.permutation(len(words)).tolist():
+            start, end = words[number]
+            if end - start <= wanted:
+                picked[places[start:end]] = True
+                wanted -= end - start
         return picked
 
 

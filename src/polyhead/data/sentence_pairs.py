@@ -26,6 +26,8 @@ SPECIAL = 3  # tokens around and between two texts
 TRIED = 64  # places in other documents: the one with the best length is taken
 MISSING = 8  # tokens too many or too few that are as bad as a sentence too few
 Row = NDArray[np.int64]
+Sentence = tuple[Sequence[int], Sequence[int]]
+"""Token ids of a sentence: where it begins a text, and where it goes on after another one."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,8 @@ class SentencePairs:
     B is the rest, or, as often, about as much of another document after a cut there.
     """
 
-    sentences: Ragged  # of all documents
+    sentences: Ragged  # of all documents, each as it goes on after another, with the space between
+    openings: Ragged  # the same, each as it begins a text
     begins: Row  # [D+1]: where each document's sentences begin
     spans: Row  # [N,3]: document, first sentence, the one after the last
     every: Row  # the spans of all documents, which torn texts are drawn from
@@ -49,10 +52,10 @@ class SentencePairs:
 
     @classmethod
     def of(
-        cls, documents: Documents, rows: Sequence[Sequence[Sequence[int]]], *, context: int,
+        cls, documents: Documents, rows: Sequence[Sequence[Sentence]], *, context: int,
         masking: Masking, seed: int, pad: int,
     ) -> SentencePairs:  # fmt: skip
-        """Pairs of documents given as sentences of token ids.
+        """Pairs of documents given as sentences.
 
         Raises DataError where there are not two documents of two sentences or more.
         """
@@ -64,7 +67,10 @@ class SentencePairs:
                 "lines stand between documents with `documents: paragraph`; a line is a sentence, "
                 "or the only line of a document is cut where sentences end"
             )
-        flat = Ragged([sentence for number in kept for sentence in rows[number]])
+        openings, flat = (
+            Ragged([sentence[form] for number in kept for sentence in rows[number]])
+            for form in range(2)
+        )
         begins = np.cumsum([0, *(len(rows[number]) for number in kept)])
         spans = np.array([
             (place, *span)
@@ -73,7 +79,8 @@ class SentencePairs:
         ])  # fmt: skip
         alone = len(rows) - len(kept)
         return cls(
-            flat, begins, spans, spans, documents.take(kept), alone, context, masking, seed, pad
+            *(flat, openings, begins, spans, spans, documents.take(kept), alone),
+            *(context, masking, seed, pad),
         )
 
     def __len__(self) -> int:
@@ -92,8 +99,9 @@ class SentencePairs:
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256 of the sentences and how they are paired and masked."""
-        how = f"alike pairs {self.context} {self.masking.describe()} {self.seed} "
-        parts = (self.sentences.values, self.sentences.lengths, self.begins)
+        how = f"spaced pairs {self.context} {self.masking.describe()} {self.seed} "
+        both = (self.openings, self.sentences)
+        parts = (*(part for ids in both for part in (ids.values, ids.lengths)), self.begins)
         return hashlib.sha256(how.encode() + b"".join(p.tobytes() for p in parts)).hexdigest()
 
     def first(self, count: int) -> SentencePairs:
@@ -136,14 +144,16 @@ class SentencePairs:
         others, starts, ends = self.every[drawn].T
         begins = random.integers(starts + 1, ends)
         ends = np.minimum(begins + sentences, self.begins[others + 1])
-        found = self.sentences.starts[ends] - self.sentences.starts[begins]
+        places = self.sentences.starts
+        found = self.openings.lengths[begins] + places[ends] - places[begins + 1]
         unlike = abs(found - length) + MISSING * (sentences - (ends - begins))
         best = int(np.lexsort((unlike, np.maximum(found, most)))[0])
         return int(begins[best]), int(ends[best])
 
     def _tokens(self, start: int, end: int) -> Row:
         places = self.sentences.starts
-        return self.sentences.values[places[start] : places[end]].astype(np.int64)
+        rest = self.sentences.values[places[start + 1] : places[end]]
+        return np.concatenate([self.openings[start], rest]).astype(np.int64)
 
     def batch(self, indices: Row) -> MaskedBatch:
         """These pairs with their masks, padded to the longest."""
@@ -169,18 +179,11 @@ class SentencePairs:
         """(tokens with masks, which were chosen, 0 or 1 by text, what stood there, follows)."""
         random = np.random.default_rng([self.seed, index, 1])
         a, b, follows = self.pair(index, random)
-        both = np.concatenate([a, b])
-        hidden, picked = self.masking.apply(both, random)
-        around = (0, len(a), len(both))  # a special token stands before each of these places
-        special = [self.masking.begin, self.masking.end, self.masking.end]
+        begin, end = [self.masking.begin], [self.masking.end]
+        row = np.concatenate([begin, a, end, b, end])
+        hidden, picked = self.masking.apply(row, random, seen=1)
         texts = np.repeat([0, 1], [len(a) + 2, len(b) + 1])
-        return (
-            np.insert(hidden, around, special),
-            np.insert(picked, around, False),
-            texts,
-            both[picked],
-            follows,
-        )
+        return hidden, picked, texts, row[picked], follows
 
     def plan(self, *, batch_tokens: int, epoch: int) -> Plan:
         """The batches of an epoch: all spans, in random order."""

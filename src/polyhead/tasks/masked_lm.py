@@ -19,13 +19,14 @@ from polyhead.data import tokenizers
 from polyhead.data.batching import Plan, device_of, on_device
 from polyhead.data.documents import Documents, TextSources, read_documents, sentences_of
 from polyhead.data.masking import MaskedBatch, MaskedBlocks, Masking
-from polyhead.data.sentence_pairs import SentencePairs
+from polyhead.data.sentence_pairs import Sentence, SentencePairs
 from polyhead.data.tokenizers import BEGINS, MASKS, Tokenizer
 from polyhead.errors import DataError, RecipeError, UsageError
 from polyhead.tasks.shared.protocol import Say
 from polyhead.tasks.shared.unknown import tell_unknown
 
 EVALUATED_TOGETHER = 32  # blocks
+JUDGED_SEED = 1  # of masks and pairs to judge by: the same whatever the recipe's seed
 Corpus = MaskedBlocks | SentencePairs
 
 
@@ -116,13 +117,12 @@ class MaskedLanguageModeling:
 
     # --- data
 
-    def encode(self, documents: Documents, *, shifted: bool) -> Corpus:
+    def encode(self, documents: Documents, *, seed: int, shifted: bool) -> Corpus:
         """Documents as blocks of tokens, an end token between two of them; or as pairs of texts."""
-        tokenizer, context, seed = self.tokenizer, self.data.context, self.recipe.seed
+        tokenizer, context = self.tokenizer, self.data.context
         rows: list[Any]
         if self.data.next_sentence:
-            cut = (tokenizer.encode_all(sentences_of(text)) for text in documents.texts)
-            rows = [[sentence for sentence in sentences if sentence] for sentences in cut]
+            rows = [self._sentences(text) for text in documents.texts]
         else:
             rows = [tokenizer.encode_long(text) for text in documents.texts]
         kept = [i for i, row in enumerate(rows) if len(row)]
@@ -146,6 +146,13 @@ class MaskedLanguageModeling:
             shifted=shifted,
         )
 
+    def _sentences(self, text: str) -> list[Sentence]:
+        """A document's sentences; a space stands between two, as in a text on one line."""
+        cut = sentences_of(text)
+        openings = self.tokenizer.encode_all(cut)
+        after = self.tokenizer.encode_all([f" {sentence}" for sentence in cut])
+        return [forms for forms in zip(openings, after, strict=True) if forms[0]]
+
     def masking(self) -> Masking:
         """How tokens are masked."""
         tokenizer = self.tokenizer
@@ -162,7 +169,7 @@ class MaskedLanguageModeling:
 
     def training_corpus(self, read: Documents, say: Say) -> Corpus:
         """The rows to train on."""
-        corpus = self.encode(read, shifted=True)
+        corpus = self.encode(read, seed=self.recipe.seed, shifted=True)
         if isinstance(corpus, MaskedBlocks):
             say(f"{len(corpus.ids):,} tokens in {len(corpus):,} blocks of {corpus.length + 2}")
             return corpus
@@ -177,7 +184,7 @@ class MaskedLanguageModeling:
         sources = getattr(self.data, split)
         if not sources:
             raise DataError(f"the recipe names no {split} data (data.{split})")
-        corpus = self.encode(read_documents(sources), shifted=False)
+        corpus = self.encode(read_documents(sources), seed=JUDGED_SEED, shifted=False)
         tell_unknown(split, corpus.tokens, self.tokenizer.unknown_id, say)
         return corpus
 
