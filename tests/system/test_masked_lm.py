@@ -100,6 +100,9 @@ def test_wrong_use_is_told(run: Path, tmp_path: Path) -> None:
     check_told(inside("fill", run, "[MASK]", "--top", 0), 2, "top 0 is not at least 1")
     check_told(inside("generate", run), 2, "it cannot .generate()", ".fill, .embed, .evaluate")
     check_told(inside("embed", run, "-", "--out", tmp_path / "a.txt"), 2, "ends in .npy")
+    (tmp_path / "long.txt").write_text(f"hen\n\n{'hen ' * 30}\n", encoding="utf-8")
+    told = inside("embed", run, tmp_path / "long.txt", "--out", tmp_path / "a.npy")
+    check_told(told, 2, "line 3: 'hen hen", "has 30 tokens; the model takes 22")
     recipe = write_masked_recipe(tmp_path)
     check_told(
         inside("train", recipe, "data.context=64", "--out", tmp_path / "r"),

@@ -79,21 +79,23 @@ class MaskedLanguageModel:
         self._check_length(text, len(row))
         return row
 
-    def _check_length(self, text: str, tokens: int) -> None:
-        if tokens + 2 > self.task.data.context:
-            raise UsageError(
-                f"{text[:40]!r} has {tokens} tokens; the model takes {self.task.data.context - 2}"
-            )
+    def _check_length(self, text: str, tokens: int, where: str = "") -> None:
+        most = self.task.data.context - 2
+        if tokens > most:
+            raise UsageError(f"{where}{text[:40]!r} has {tokens} tokens; the model takes {most}")
 
     @torch.inference_mode()
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """A vector per text [N,E]: the mean of the last layer over its tokens, in input order."""
+        """A vector per text [N,E]: the mean of the last layer over its tokens, in input order.
+
+        Raises UsageError for a text longer than the model takes: the first is line 1.
+        """
         check_texts(texts)
         tokenizer = self.task.tokenizer
         rows = []
-        for text in texts:
+        for number, text in enumerate(texts, start=1):
             ids = tokenizer.encode(text)
-            self._check_length(text, len(ids))
+            self._check_length(text, len(ids), f"line {number}: ")
             rows.append([tokenizer.begin_id, *ids, tokenizer.end_id])
         width = self.run.recipe.model.d_model  # type: ignore[attr-defined]
         result = np.zeros((len(rows), width), np.float32)
