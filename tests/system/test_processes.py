@@ -123,6 +123,25 @@ def test_two_processes_have_the_losses_of_one_whatever_the_model(
     assert inside("translate", tmp_path / "both", stdin="안녕\n".encode()).code == 0
 
 
+def test_processes_share_the_baseline_of_hard_attention(corpus: Path, tmp_path: Path) -> None:
+    """What goes on from the first one's checkpoint is what went on with all of theirs."""
+    recipe = write_recipe(tmp_path / "recipe.yaml", corpus)
+    attention = {"weights": "hard", "reward": 1.0}
+    model = {**MODELS["general"], "attention": attention, "max_length": 128}
+    written = yaml.safe_load(recipe.read_text(encoding="utf-8")) | {"model": model}
+    recipe.write_text(yaml.safe_dump(written), encoding="utf-8")
+    run = tmp_path / "run"
+    succeeded(together(2, "train", recipe, "--out", run))
+    again = Path(shutil.copytree(run, tmp_path / "again"))
+    shutil.rmtree(again / "checkpoints" / "step-00000006")
+    change_info(again, complete=False)
+    succeeded(together(2, "train", "--resume", again))
+    assert dict(tensors_of(again)) == dict(tensors_of(run))
+    buffers = read_weights(run / "checkpoints" / "step-00000006" / "buffers.safetensors")
+    assert buffers["reinforce.begun"] == 1
+    assert buffers["reinforce.baseline"] < 0
+
+
 LANGUAGE = (
     *("model.dropout=0", "model.num_layers=2", "training.precision=fp32"),
     *("training.batch_tokens=60", "training.accumulate=2", "training.optimizer.lr=0.003"),

@@ -41,6 +41,8 @@ def ids(*shape: int) -> Tensor:
         ({"attention": {"score": "none", "weights": "hard"}}, "hard needs attention"),
         ({"attention": {"score": "dot", "width": 9}}, "dot has none"),
         ({"attention": {"score": "none", "width": 9}}, "none has none"),
+        ({"attention": {"window": 3}}, "window: 3 needs scope: local-m or local-p"),
+        ({"attention": {"score": "none", "window": 3}}, "or leave window at 10"),
         ({"attention": {"reward": 1.0}}, "reward: 1.0 needs weights: hard"),
         (
             {"attention": {"score": "none", "scope": "local-p", "weights": "hard"}},
@@ -229,6 +231,22 @@ def test_the_reinforce_estimate_is_the_enumerated_gradient(feeding: bool) -> Non
     assert float(wanted.abs().max()) > 20 * float(error.max())  # or the test would say nothing
     assert float(far.max()) < 4.5
     assert float(far.square().mean()) < 2.5
+
+
+def test_processes_that_chose_nothing_have_no_part_in_their_common_baseline() -> None:
+    real = torch.tensor([[True, True, False]])
+    log_p, chosen = torch.tensor([[-1.0, -3.0, 0.0]]), torch.tensor([[-0.5, -0.25, -9.0]])
+    both = [Reinforce(entropy_weight=0.0) for _ in range(2)]
+    for one, some in zip(both, (real, torch.zeros_like(real)), strict=True):
+        one(log_p, chosen, torch.zeros(1, 3), some, lasting=False)
+    for buffers in zip(*(one.buffers() for one in both), strict=True):
+        mean = torch.stack(buffers).mean()
+        for buffer in buffers:
+            buffer.copy_(mean)
+    for one in both:
+        loss = one(log_p * 2, chosen, torch.zeros(1, 3), real, lasting=False)
+        assert loss == pytest.approx(-(0 * -0.5 - 4 * -0.25))
+        assert one.baseline == pytest.approx(-2 * 0.9 - 4 * 0.1)
 
 
 def test_the_baseline_moves_and_lowers_the_variance_without_moving_the_mean() -> None:

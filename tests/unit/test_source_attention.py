@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 
 import pytest
@@ -11,8 +12,9 @@ from torch import Tensor, nn
 from polyhead.attention import scores, tap
 from polyhead.attention.masks import EMPTY, Near, positions_of
 from polyhead.attention.scores import Additive, Dot, General
-from polyhead.attention.source import Scope, SourceAttention
+from polyhead.attention.source import Centre, Scope, SourceAttention
 from polyhead.attention.weightings import Gaussian, draw, largest
+from polyhead.layers.packed import Precision, pack
 
 WIDTH, KEY_WIDTH, INNER = 6, 6, 5
 LENGTHS = (7, 4)
@@ -134,6 +136,31 @@ def test_the_gaussian_is_not_normalised_again_and_gives_the_centre_its_gradient(
     sums = heard[module.name][0].sum(dim=-1)
     assert bool((sums < 0.999).all())
     assert bool((sums > 0.1).all())
+    assert all(bool(p.grad.abs().sum() > 0) for p in module.centre.parameters())  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("precision", ["bf16", "int8"])
+def test_a_centre_is_predicted_in_fp32_whatever_the_models_precision(precision: Precision) -> None:
+    module = make("dot", scope="local-p").centre
+    assert module is not None
+    narrow = pack(nn.ModuleDict({"centre": copy.deepcopy(module).float()}), precision)
+    lengths, (q,) = torch.tensor([300, 5000]), tensors((2, 40, WIDTH))
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    found = narrow["centre"](q.to(dtype), lengths)  # type: ignore[index]
+    same = Centre(WIDTH).double()
+    same.load_state_dict(narrow["centre"].state_dict())  # type: ignore[index]
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, same(q.to(dtype).double(), lengths).float())
+
+
+@pytest.mark.parametrize("hard", [False, True])
+def test_a_local_scope_attends_in_bf16(hard: bool) -> None:
+    module = make("dot", scope="local-p", window=2, hard=hard).bfloat16().train()
+    q, memory = (x.bfloat16() for x in tensors((2, 3, WIDTH), (2, 7, KEY_WIDTH)))
+    source = module.remember(memory, positions_of(torch.tensor(LENGTHS), 7))
+    values, _ = module(q, source, torch.arange(3).expand(2, 3))
+    assert values.dtype == torch.bfloat16
+    values.sum().backward()
     assert all(bool(p.grad.abs().sum() > 0) for p in module.centre.parameters())  # type: ignore[union-attr]
 
 

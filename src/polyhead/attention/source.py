@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from polyhead.attention import core, tap
@@ -47,8 +48,10 @@ class Centre(nn.Module):
             nn.init.xavier_uniform_(linear.weight)
 
     def forward(self, q: Tensor, lengths: Tensor) -> Tensor:
-        """q [B,Q,D], lengths [B] -> [B,Q]."""
-        share = torch.sigmoid(self.outer(torch.tanh(self.inner(q)))[..., 0])
+        """q [B,Q,D], lengths [B] -> [B,Q], in fp32 at least: bf16 knows no half of 128."""
+        q = q.to(torch.promote_types(q.dtype, torch.float32))
+        inner, outer = (linear.weight.to(q.dtype) for linear in (self.inner, self.outer))
+        share = torch.sigmoid(F.linear(torch.tanh(F.linear(q, inner)), outer)[..., 0])
         return lengths[:, None] * share
 
 
@@ -104,7 +107,8 @@ class SourceAttention(nn.Module):
             if mean is not None:
                 weights = torch.where(mean[:, None, None, None], chances, weights)
             if gain is not None:
-                weights = weights * gain(allowed.q_positions, allowed.k_positions)
+                factors = gain(allowed.q_positions, allowed.k_positions)
+                weights = weights * factors.to(weights.dtype)
             values = torch.matmul(weights, source.values)
         else:
             values, weights = core.attend(

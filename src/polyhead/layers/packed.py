@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from polyhead.attention.source import Centre
 from polyhead.layers.embeddings import OutputHead
 from polyhead.layers.feedforward import RectifiedLinear
 
@@ -27,6 +28,7 @@ _TRAILER = 8
 _SMALL_ROWS, _SMALL_WEIGHTS = 32, 1 << 20
 # fp32: from so many multiplications on, a weight laid out in blocks wins over MKL's plain product.
 _MANY_PRODUCTS = 1 << 22
+_READERS = (nn.MultiheadAttention, Centre)  # which read the weights of their layers themselves
 
 
 class Int8Linear(nn.Module):
@@ -181,8 +183,7 @@ def pack(module: nn.Module, precision: Precision, *, skip: Collection[str] = ())
     for name, part in list(module.named_modules(remove_duplicate=False)):
         if name.startswith(staying):
             continue
-        # torch's own attention reads the weights of its layers itself
-        if {name, name.rpartition(".")[2]} & set(skip) or isinstance(part, nn.MultiheadAttention):
+        if {name, name.rpartition(".")[2]} & set(skip) or isinstance(part, _READERS):
             staying += (f"{name}.",)
         elif isinstance(part, OutputHead):
             part.packed = _packed(part, precision)

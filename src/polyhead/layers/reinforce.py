@@ -43,7 +43,10 @@ class Reinforce(nn.Module):
         in its own alone. Moves the baseline.
         """
         mean = (log_p * real).sum() / real.sum().clamp_min(1)
-        usual = self.baseline if bool(self.begun) else mean
+        usual = mean
+        if bool(self.begun):
+            self._settle()
+            usual = self.baseline
         gain = (log_p - usual) * real
         if lasting:
             gain = gain.flip(1).cumsum(dim=1).flip(1)
@@ -51,6 +54,12 @@ class Reinforce(nn.Module):
             self._move(mean)
         reward = (gain.detach() * chosen * real).sum()
         return -self.reward_weight * reward - self.entropy_weight * (entropy * real).sum()
+
+    @torch.no_grad()
+    def _settle(self) -> None:
+        """Once averaged over processes, `begun` is the share of those that have."""
+        self.baseline.div_(self.begun)
+        self.begun.fill_(1.0)
 
     @torch.no_grad()
     def _move(self, mean: Tensor) -> None:

@@ -72,6 +72,8 @@ class AttentionConfig(Section):
         attention = "attention, but score is none; choose a score (dot, general, concat, additive)"
         idle = [(key, attention) for key in ("scope", "weights") if none]
         idle += [(key, "weights: hard; choose that") for key in HARD_ONLY if soft]
+        if self.scope == "global":
+            idle.append(("window", "scope: local-m or local-p; choose one"))
         if self.score not in ("concat", "additive"):
             idle.append(("width", f"the score concat or additive; {self.score} has none inside"))
         plain = {key: field.default for key, field in type(self).model_fields.items()}
