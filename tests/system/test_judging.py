@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from polyhead_system import check_told, inside, journal, outside
 
 from polyhead import api
@@ -127,6 +128,22 @@ def test_a_pair_scores_the_same_alone_and_among_others(copy: Path, corpus: Path)
     together = translator.score(sources, targets)
     alone = [translator.score([s], [t])[0] for s, t in zip(sources, targets, strict=True)]
     assert together == pytest.approx(alone, abs=1e-4)
+
+
+@torch.inference_mode()
+def test_int8_judges_with_the_head_it_decodes_with(trained: Path) -> None:
+    plain, small = (api.load(trained, precision) for precision in ("fp32", "int8"))
+    corpus = small.task.read("test", print)
+    batch = corpus.batch(np.arange(len(corpus)))
+    hidden = small.model(batch.source, batch.source_positions, batch.inputs, batch.positions)
+    logits = small.model.head(hidden)
+    chances = logits.log_softmax(dim=-1).gather(2, batch.labels[..., None])[..., 0]
+    wanted = chances.where(batch.positions >= 0, 0).sum(dim=1)
+    assert small.task.log_probabilities(small.model, corpus) == pytest.approx(wanted, abs=1e-3)
+    exact = torch.nn.functional.linear(hidden, small.model.head.weight)
+    assert (logits - exact).abs().max() > 0.01, "the packed head is as good as the other"
+    nll = (one.task.nll(one.model, corpus) for one in (small, plain))
+    assert next(nll) == pytest.approx(next(nll), abs=0.02)
 
 
 def test_explain_shows_tokens_ids_and_what_is_unknown(trained: Path) -> None:

@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -171,6 +172,28 @@ def test_python_gives_the_same(run: Path) -> None:
     )
     assert [one.as_dict() for one in found] == text.json()
     assert inside("explain", run, "a cz", "--json").json()["tokens"] == ["a", "▁", "c", "<unk>"]
+
+
+@torch.inference_mode()
+def test_int8_judges_with_the_head_it_decodes_with(run: Path) -> None:
+    plain, small = (polyhead.load(run, precision) for precision in ("fp32", "int8"))
+    part = small.task.read("test", print).first(24)  # one window
+    batch = part.windows(np.array([0]), part.length)
+    logits = small.model.head(small.model(batch.inputs, batch.positions, batch.documents))
+    wanted = torch.nn.functional.cross_entropy(logits[0], batch.labels[0])
+    found, exact = (one.task.nll(one.model, part) for one in (small, plain))
+    assert found == pytest.approx(float(wanted), abs=1e-6)
+    assert found == pytest.approx(exact, abs=0.02)
+
+
+def test_dropout_is_drawn_again_where_blocks_are_computed_again(tmp_path: Path) -> None:
+    recipe, kept = write_language_recipe(tmp_path), []
+    for again in ("false", "true"):
+        steps = ("training.max_steps=4", f"training.recompute={again}")
+        outcome = inside("train", recipe, *steps, "--out", tmp_path / again)
+        assert outcome.code == 0, outcome.err
+        kept.append(dict(tensors_of(tmp_path / again)))
+    assert kept[0] == kept[1]
 
 
 def test_int8_generates_too(run: Path) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -107,13 +108,13 @@ def cross_entropy(
 
 @torch.no_grad()
 def token_log_probabilities(
-    hidden: Tensor, weight: Tensor, labels: Tensor, *, bias: Tensor | None = None
+    hidden: Tensor, head: Callable[[Tensor], Tensor], labels: Tensor
 ) -> Tensor:
-    """log p of each label: hidden [N,E], weight [V,E], labels [N], bias [V] -> [N] float32."""
+    """log p of each label: hidden [N,E], head [n,E] -> logits [n,V], labels [N] -> [N] float32."""
     parts = []
     for start in range(0, len(hidden), CHUNK):
         chunk = slice(start, start + CHUNK)
-        logits = F.linear(hidden[chunk], weight, bias).float()
+        logits = head(hidden[chunk]).float()
         parts.append(logits.gather(1, labels[chunk, None])[:, 0] - logits.logsumexp(dim=-1))
     return torch.cat(parts) if parts else hidden.new_zeros(0)
 
@@ -137,6 +138,7 @@ def sequence_loss(
     loss, nll = cross_entropy(states, weight, wanted, bias=bias, smoothing=smoothing)
     if isinstance(output, Taught):
         log_p = torch.zeros(real.shape, device=real.device)
-        log_p[real] = token_log_probabilities(states, weight, wanted, bias=bias)
+        head = partial(F.linear, weight=weight, bias=bias)
+        log_p[real] = token_log_probabilities(states, head, wanted)
         loss = loss + output.own(log_p)
     return loss, nll

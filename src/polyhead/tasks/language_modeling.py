@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, cast
 
 import numpy as np
 import torch
@@ -26,6 +26,7 @@ from polyhead.data.stream import BlockBatch, Stream
 from polyhead.data.tokenizers import Tokenizer
 from polyhead.decoding.generate import Settings, generate_ids
 from polyhead.errors import DataError, RecipeError, UsageError
+from polyhead.layers.embeddings import OutputHead
 from polyhead.layers.loss import cross_entropy, token_log_probabilities
 from polyhead.tasks.shared.protocol import Say
 from polyhead.tasks.shared.unknown import tell_unknown
@@ -188,11 +189,8 @@ class LanguageModeling:
             hidden = model(batch.inputs, batch.positions, batch.documents)
             new = torch.arange(corpus.length) >= corpus.length - torch.from_numpy(counted)[:, None]
             new = new.to(device)
-            values = token_log_probabilities(
-                hidden[new],
-                model.head.weight,  # type: ignore[union-attr, arg-type]
-                batch.labels[new],
-            )
+            head = cast(OutputHead, model.head)
+            values = token_log_probabilities(hidden[new], head, batch.labels[new])
             total += float(values.double().sum())
         return total
 

@@ -352,9 +352,7 @@ def _forced(model: nn.Module, batch: PairBatch) -> NDArray[np.float64]:
     for one in members_of(model):
         hidden = one(batch.source, batch.source_positions, batch.inputs, batch.positions)
         head = cast(OutputHead, one.head)
-        found.append(
-            token_log_probabilities(hidden[real], head.weight, batch.labels[real], bias=head.bias)
-        )
+        found.append(token_log_probabilities(hidden[real], head, batch.labels[real]))
     values = torch.zeros(real.shape, device=real.device)
     values[real] = mean_probability(found)
     return values.sum(dim=1).double().cpu().numpy()
