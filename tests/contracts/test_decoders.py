@@ -19,6 +19,7 @@ from polyhead.attention.masks import EMPTY, positions_of
 from polyhead.layers.loss import cross_entropy
 from polyhead.layers.packed import count_packed, pack
 from polyhead.runs.folder import load_weights, read_weights, weights_of
+from polyhead.training.recompute import recompute
 
 VOCAB = 40
 SMALL = {"d_model": 32, "num_layers": 2, "num_heads": 4, "d_ff": 64, "max_length": 24}
@@ -75,6 +76,26 @@ def test_every_registered_decoder_has_variants_here() -> None:
 
 
 # --- learning
+
+
+@every_model
+def test_blocks_that_are_computed_again_have_the_same_gradients(
+    kind: str, keys: dict[str, Any]
+) -> None:
+    tokens, found, times = some_ids(3, 20), [], []
+    for again in (False, True):
+        model = make(kind, keys, dropout=0.2).train()
+        calls: list[int] = []
+        model.blocks[0].attention.register_forward_hook(lambda *_, calls=calls: calls.append(1))  # type: ignore[union-attr, index]
+        if again:
+            recompute(model)
+        torch.manual_seed(2)
+        logits = logits_of(model, tokens)
+        nn.functional.cross_entropy(logits.flatten(0, 1), tokens.flatten()).backward()
+        found.append([p.grad for p in model.parameters()])
+        times.append(len(calls))
+    assert times == [1, 2]
+    assert all(map(torch.equal, *found))
 
 
 @every_model
