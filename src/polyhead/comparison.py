@@ -10,19 +10,22 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from polyhead import config
 from polyhead.config import NEVER, Recipe
 from polyhead.errors import Stopped, TrainingError, UsageError
 from polyhead.files import write_json, write_text
 from polyhead.recipe.reading import load_recipe
-from polyhead.runs.folder import Run, is_run
+from polyhead.runs.folder import Run, check_free, is_run
 from polyhead.training.signals import StopWish, stop_wish
+from polyhead.use.shared import LABELLED
+
+if TYPE_CHECKING:
+    from polyhead.use.translation import Translator
 
 Say = Callable[[str], None]
-LENGTHS = (5, 10, 15, 20, 30, 40, 60)  # words of the source: the upper ends of groups
-TASK = "translation"
+NAMES = {"bleu": "BLEU", "chrf": "chrF", "ter": "TER", "nll": "NLL"}  # of scores, in titles
 
 
 @dataclass(frozen=True)
@@ -54,11 +57,6 @@ def entries(operands: Sequence[str], *, minutes: float | None, tokens: int | Non
         shared = [f"training.{key}={'null' if v is None else v}" for key, v in ends.items()]
         shared += [f"training.early_stopping.patience={NEVER}", "training.log_every=1"]
         recipe = load_recipe(source, [*changes, *shared])
-        if recipe.task != TASK:
-            raise UsageError(
-                f"{source} is a recipe of the task {recipe.task}; compare judges translations, by "
-                f"BLEU and chrF: name recipes of the task {TASK}"
-            )
         named = any(change.startswith("name=") for change in changes)
         short = [change.split(".")[-1] for change in changes]
         name = recipe.name if named else "+".join([recipe.name, *short])
@@ -72,6 +70,11 @@ def entries(operands: Sequence[str], *, minutes: float | None, tokens: int | Non
         raise UsageError(f"two models are called {twice}; put name=ANOTHER behind one of them")
     first, *others = found
     for other in others:
+        if other.recipe.task != first.recipe.task:
+            raise UsageError(
+                f"{first.name} is a recipe of the task {first.recipe.task}, {other.name} of "
+                f"{other.recipe.task}: name recipes of one task, which is judged alike"
+            )
         theirs = first.recipe.model_copy(update={"data": other.recipe.data})
         if differences := config.diff(first.recipe, theirs):
             raise UsageError(
@@ -84,20 +87,30 @@ def entries(operands: Sequence[str], *, minutes: float | None, tokens: int | Non
 def compare(found: Sequence[Entry], out: Path, say: Say) -> dict[str, Any]:
     """Train and judge every model into `out`; returns what `compare --json` prints.
 
-    A model that `out` holds complete, made with the same recipe, is not trained again; one whose
-    result stands in NAME.json is not judged again. Where one knows no case, all are scored without.
+    A model that `out` holds complete is not trained again; one whose result stands in NAME.json is
+    not judged again. Where one knows no case, all are scored without. Raises UsageError, before
+    anything is written, where `out` holds one of them made with another recipe.
     """
+    for entry in found:
+        _check_place(entry, out)
+    if not _same_tokens(found) and found[0].recipe.training.max_tokens is not None:
+        say(
+            "the tokenizers differ: as many tokens are not as much text, so the models learn from "
+            "more or less of it. With --minutes each has the same time instead"
+        )
     out.mkdir(parents=True, exist_ok=True)
     lowercase = any(entry.recipe.tokenizer.lowercase for entry in found)
     models = []
     for entry in found:
         kept = out / f"{entry.name}.json"
+        if not _complete(out / entry.name):
+            kept.unlink(missing_ok=True)  # of a run that is gone
+            _train(entry, out, say)
         asked = {"recipe": entry.recipe.model_dump(mode="json"), "lowercase": lowercase}
         known = json.loads(kept.read_text(encoding="utf-8")) if kept.is_file() else {}
         if all(known.get(key) == value for key, value in asked.items()):
             say(f"{entry.name}: trained and judged already ({kept})")
         else:
-            _train(entry, out, say)
             known = {**asked, "result": _judged(entry, out / entry.name, lowercase, say)}
             write_json(kept, known)
         models.append(known["result"])
@@ -108,18 +121,43 @@ def compare(found: Sequence[Entry], out: Path, say: Say) -> dict[str, Any]:
     return report
 
 
+def _check_place(entry: Entry, out: Path) -> None:
+    """Raise UsageError unless `out` has room for a model, or holds it, made with this recipe.
+
+    NAME.yaml is what was asked for; the run's own recipe.yaml says what became of it.
+    """
+    run, path = out / entry.name, out / f"{entry.name}.yaml"
+    if not is_run(run):
+        check_free(run)
+        return
+    if not path.is_file():
+        raise UsageError(f"{run} is a run that no comparison made. --out names another place.")
+    if changes := config.diff(load_recipe(path), entry.recipe):
+        raise UsageError(
+            f"{run} was made with another recipe ({'; '.join(changes.values())}). --out names "
+            f"another place; or remove {run}, and the same command trains it anew."
+        )
+
+
+def _asked(recipe: Recipe) -> str:
+    """A recipe resolved, but for what it leaves to the run it starts from."""
+    values = recipe.model_dump(mode="json")
+    if recipe.model.from_ is not None:  # type: ignore[attr-defined]
+        for key in ("model", "tokenizer"):
+            values[key] = getattr(recipe, key).model_dump(mode="json", exclude_unset=True)
+    return config.as_yaml(values)
+
+
 def _train(entry: Entry, out: Path, say: Say) -> None:
     """Train in a process of its own.
 
-    A run of the same recipe that was stopped goes on. A signal is passed on, so that the training
-    saves before this ends.
+    A run that was stopped goes on. A signal is passed on, so that the training saves before this
+    ends.
     """
     run, path = out / entry.name, out / f"{entry.name}.yaml"
-    text = entry.recipe.as_yaml()
-    begun = run.is_dir() and path.is_file() and path.read_text(encoding="utf-8") == text
-    if begun and _complete(run):
-        return
-    write_text(path, text)
+    begun = is_run(run)
+    if not begun:
+        write_text(path, _asked(entry.recipe))
     say(f"{entry.name}: training")
     operands = ["--resume", str(run)] if begun else [str(path), "--out", str(run)]
     command = [sys.executable, "-m", "polyhead", "train", *operands]
@@ -156,52 +194,40 @@ def _waited_for(process: subprocess.Popen[bytes], wish: StopWish) -> int:
 
 def _judged(entry: Entry, run: Path, lowercase: bool, say: Say) -> dict[str, Any]:
     from polyhead import api
-    from polyhead.evaluation.report import Judged, report_of
 
-    translator = api.load(run)
-    task, model = translator.task, translator.model
+    user = api.load(run)
     split = "test" if entry.recipe.data.test else "valid"  # type: ignore[attr-defined]
-    corpus = task.read(split, say)
-    judged = Judged(task, model, corpus, translator.options(), str(run), split)
-    report, hypotheses = report_of(judged, lowercase=lowercase)
+    if isinstance(user, api.Translator):
+        metrics, groups = _translated(user, split, lowercase, say)
+    else:
+        metrics, groups = user.evaluate(split, say=say)["metrics"], []
     lines = _journal(run, "train")
     seconds = sum(line["tokens"] / line["tokens_per_second"] for line in lines)
     tokens = sum(line["tokens"] for line in lines)
     return {
         "name": entry.name,
-        "parameters": sum(p.numel() for p in model.parameters()),
+        "parameters": sum(p.numel() for p in user.model.parameters()),
         "split": split,
-        "metrics": report["metrics"],
+        "metrics": metrics,
         "tokens_per_second": round(tokens / seconds, 1),
-        "peak_bytes": translator.run.info["peak_bytes"],
+        "peak_bytes": user.run.info["peak_bytes"],
         "seconds": lines[-1]["seconds"],
         "tokens": tokens,
-        "by_length": _by_length(task, corpus.texts(), hypotheses, lowercase),
+        "by_length": groups,
     }
 
 
-def _by_length(
-    task: Any, texts: Any, hypotheses: list[str], lowercase: bool
-) -> list[dict[str, Any]]:
-    """Scores of sentences by the words of their source."""
-    sources, references = texts
-    groups: dict[int, list[int]] = {}
-    for i, source in enumerate(sources):
-        words = len(source.split())
-        groups.setdefault(next((end for end in LENGTHS if words <= end), 0), []).append(i)
-    result = []
-    for end in [end for end in (*LENGTHS, 0) if end in groups]:
-        rows = groups[end]
-        parts = [hypotheses[i] for i in rows], [references[i] for i in rows]
-        scores = task.scores(*parts, lowercase=lowercase)
-        result.append(
-            {
-                "words": f"up to {end}" if end else f"more than {LENGTHS[-1]}",
-                "examples": len(rows),
-                "metrics": {name: entry["score"] for name, entry in scores.items()},
-            }
-        )
-    return result
+def _translated(
+    user: Translator, split: str, lowercase: bool, say: Say
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """A translator's metrics, and those of sentences by the words of their source."""
+    from polyhead.evaluation.report import Judged, by_length, report_of
+
+    corpus = user.task.read(split, say)
+    name = str(user.run.path)
+    judged = Judged(user.task, user.model, corpus, user.options(), name, split)
+    report, hypotheses = report_of(judged, lowercase=lowercase)
+    return report["metrics"], by_length(judged, hypotheses, lowercase)
 
 
 def _journal(run: Path, kind: str) -> list[dict[str, Any]]:
@@ -209,41 +235,77 @@ def _journal(run: Path, kind: str) -> list[dict[str, Any]]:
     return [line for line in map(json.loads, text.splitlines()) if line["kind"] == kind]
 
 
+def _same_tokens(found: Sequence[Entry]) -> bool:
+    """Whether a token is the same for all, as far as recipes tell; of labelled texts, an answer."""
+    first, *others = (
+        (recipe.tokenizer, recipe.model.from_)  # type: ignore[attr-defined]
+        for recipe in (entry.recipe for entry in found)
+    )
+    return found[0].recipe.task in LABELLED or all(other == first for other in others)
+
+
 def _draw(found: Sequence[Entry], out: Path, say: Say) -> None:
-    """The learning curves, on valid, against the minutes of training."""
+    """The learning curves, on valid, against the minutes of training.
+
+    The nll of tokens that are not the same says nothing: it is left out, and bits per byte stay.
+    """
     from polyhead.inspection.asked import tell_picture
     from polyhead.inspection.curves import save_curves_picture
 
+    scores = [*found[0].recipe.data.metrics, "bits_per_byte"]  # type: ignore[attr-defined]
+    scores += ["nll"] if _same_tokens(found) else []
     panels: dict[str, dict[str, list[tuple[float, float, float, float]]]] = {}
-    for score, title in (("bleu", "BLEU"), ("nll", "NLL")):
-        panels[title] = {}
-        for entry in found:
-            run = out / entry.name
-            minutes = {line["step"]: line["seconds"] / 60 for line in _journal(run, "train")}
-            points = [(minutes[v["step"]], v[score]) for v in _journal(run, "valid")]
-            panels[title][entry.name] = [(x, y, y, y) for x, y in points]
+    for entry in found:
+        run = out / entry.name
+        minutes = {line["step"]: line["seconds"] / 60 for line in _journal(run, "train")}
+        valid = _journal(run, "valid")
+        for score in scores:
+            points = [(minutes[v["step"]], v[score]) for v in valid if score in v]
+            if points:
+                panel = panels.setdefault(_title(score), {})
+                panel[entry.name] = [(x, y, y, y) for x, y in points]
     title, across = "Learning curves on valid", "minutes of training"
     tell_picture(
         lambda: save_curves_picture(panels, out / "curves.png", title=title, across=across), say
     )
 
 
+def _title(score: str) -> str:
+    return NAMES.get(score, score.replace("_", " "))
+
+
 def table(report: dict[str, Any]) -> str:
-    """The comparison as a Markdown table, then BLEU by the length of the source."""
-    rows = ["| model | BLEU | chrF | parameters | tokens/s | peak memory | tokens | seconds |"]
-    rows.append("|---" * 8 + "|")
-    for one in report["models"]:
-        bleu, chrf = one["metrics"]["bleu"], one["metrics"]["chrf"]
+    """The comparison as a Markdown table; of translators, then BLEU by the length of the source.
+
+    Of metrics with intervals it has those, else all.
+    """
+    models = report["models"]
+    split, metrics = models[0]["split"], models[0]["metrics"]
+    scores = [name for name, v in metrics.items() if isinstance(v, dict)] or list(metrics)
+    chosen = " (no test data is named; on valid the weights were chosen, too)"
+    rows = [f"Scores on {split}{chosen if split == 'valid' else ''}:", ""]
+    others = ["parameters", "tokens/s", "peak memory", "tokens", "seconds"]
+    rows.append("| " + " | ".join(["model", *map(_title, scores), *others]) + " |")
+    rows.append("|---" * (1 + len(scores) + len(others)) + "|")
+    for one in models:
+        shown = [_shown(one["metrics"][name]) for name in scores]
         rows.append(
-            f"| {one['name']} | {bleu['score']:.2f} [{bleu['low']:.2f}, {bleu['high']:.2f}] "
-            f"| {chrf['score']:.2f} | {one['parameters']:,} | {one['tokens_per_second']:,.0f} "
+            f"| {' | '.join([one['name'], *shown])} "
+            f"| {one['parameters']:,} | {one['tokens_per_second']:,.0f} "
             f"| {one['peak_bytes'] / 2**20:,.0f} MiB | {one['tokens']:,} | {one['seconds']:,.0f} |"
         )
-    groups = [(g["words"], g["examples"]) for g in report["models"][0]["by_length"]]
-    rows += ["", "BLEU by the source's words:", ""]
-    rows.append("| model | " + " | ".join(f"{words} ({n})" for words, n in groups) + " |")
-    rows.append("|---" * (len(groups) + 1) + "|")
-    for one in report["models"]:
-        scores = " | ".join(f"{g['metrics']['bleu']:.1f}" for g in one["by_length"])
-        rows.append(f"| {one['name']} | {scores} |")
+    groups = [(g["words"], g["examples"]) for g in models[0]["by_length"]]
+    if groups:
+        rows += ["", f"BLEU on {split} by the source's words:", ""]
+        rows.append("| model | " + " | ".join(f"{words} ({n})" for words, n in groups) + " |")
+        rows.append("|---" * (len(groups) + 1) + "|")
+    for one in models if groups else ():
+        bleu = " | ".join(f"{g['metrics']['bleu']:.1f}" for g in one["by_length"])
+        rows.append(f"| {one['name']} | {bleu} |")
     return "\n".join(rows)
+
+
+def _shown(score: Any) -> str:
+    if isinstance(score, dict):
+        return f"{score['score']:.2f} [{score['low']:.2f}, {score['high']:.2f}]"
+    return f"{score:.4f}"

@@ -265,9 +265,12 @@ class Recipe(Section):
 
     def as_yaml(self) -> str:
         """The recipe fully resolved: every default written out, paths absolute."""
-        return yaml.safe_dump(
-            self.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=100
-        )
+        return as_yaml(self.model_dump(mode="json"))
+
+
+def as_yaml(values: Mapping[str, Any]) -> str:
+    """A recipe's values as a recipe is written."""
+    return yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=100)
 
 
 def diff(old: Recipe, new: Recipe) -> dict[str, str]:

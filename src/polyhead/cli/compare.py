@@ -19,11 +19,12 @@ def compare(
     out: Path | None = None,
     json_: Json = False,
 ) -> None:
-    """Train translators on the same data for the same time or tokens, and judge them alike.
+    """Train models of one task on the same data for the same time or tokens, and judge them alike.
 
-    Prints quality with 95 % intervals, parameters, training speed, peak memory, and BLEU by the
-    length of the source. OUT gets the runs, compare.json, table.md and curves.png. Models that OUT
-    holds already, made with the same recipe, are not trained again.
+    Prints the task's scores on test (or valid), parameters, training speed and peak memory; of
+    translators with 95 % intervals, and BLEU by the length of the source. OUT gets the runs,
+    compare.json, table.md and curves.png. Models that OUT holds already, made with the same recipe,
+    are not trained again.
 
     `polyhead compare layers` measures layers instead, against the length of a sequence: time and
     memory, forward and backward, of recurrent, convolutional and self-attention layers (of all
@@ -38,7 +39,7 @@ def compare(
     minutes
         of training for each model, whatever end its recipe says
     tokens
-        target tokens of training for each model, instead
+        target tokens (of labelled texts: answers) of training for each model, instead
     lengths
         of `compare layers`, with commas between them (default: 64,128,256,512,1024,2048)
     out

@@ -15,6 +15,7 @@ from polyhead.decoding.translate import Options
 from polyhead.tasks.translation import Task
 
 BOOTSTRAP = 1000  # resamples; sacreBLEU's default
+LENGTHS = (5, 10, 15, 20, 30, 40, 60)  # words of the source: the upper ends of groups
 
 
 def likelihood(task: Task, model: nn.Module, corpus: Corpus) -> dict[str, float]:
@@ -95,4 +96,26 @@ def _by_group(
         hypotheses, references = ([pair[side] for pair in own] for side in (0, 1))
         scores = task.scores(hypotheses, references, lowercase=lowercase)
         result[group] = {"examples": len(own), "metrics": scores}
+    return result
+
+
+def by_length(judged: Judged, hypotheses: list[str], lowercase: bool) -> list[dict[str, Any]]:
+    """[{words, examples, metrics}]: scores of sentences by the words of their source."""
+    sources, references = judged.corpus.texts()
+    groups: dict[int, list[int]] = {}
+    for i, source in enumerate(sources):
+        words = len(source.split())
+        groups.setdefault(next((end for end in LENGTHS if words <= end), 0), []).append(i)
+    result = []
+    for end in [end for end in (*LENGTHS, 0) if end in groups]:
+        rows = groups[end]
+        parts = [hypotheses[i] for i in rows], [references[i] for i in rows]
+        scores = judged.task.scores(*parts, lowercase=lowercase)
+        result.append(
+            {
+                "words": f"up to {end}" if end else f"more than {LENGTHS[-1]}",
+                "examples": len(rows),
+                "metrics": {name: entry["score"] for name, entry in scores.items()},
+            }
+        )
     return result
