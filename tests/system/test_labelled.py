@@ -121,6 +121,9 @@ def test_every_task_is_learned_and_said(
     same = {"value": 0, "low": 0, "high": 0, "p_value": 1}
     assert report["against"]["difference"][metric] == same
     assert report["against"]["metrics"] == report["metrics"]
+    assert inside("evaluate", run, "--precision", "bf16").code == 0
+    card = (run / "README.md").read_text(encoding="utf-8")
+    assert "`polyhead evaluate RUN --split test --precision bf16`" in card
     valid = [entry for entry in journal(run) if entry["kind"] == "valid"]
     assert valid[-1][metric] > 0.9
     assert valid[-1]["nll"] < valid[0]["nll"]

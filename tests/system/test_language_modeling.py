@@ -15,6 +15,10 @@ import yaml
 from polyhead_system import check_told, info, inside, journal, outside, tensors_of
 
 import polyhead
+from polyhead.data.documents import Documents
+from polyhead.data.stream import Stream
+from polyhead.errors import DataError
+from polyhead.evaluation.against_text import Judged, difference
 
 pytestmark = pytest.mark.xdist_group("language")
 WORDS = "the cat sat on the mat and the dog ran to the hen in the sun"
@@ -111,6 +115,96 @@ def test_evaluation_counts_every_token_once_whatever_the_stride(run: Path) -> No
     assert closest == pytest.approx(total / corpus.predicted, abs=1e-5)
     assert metrics["nll"] == pytest.approx(closest, abs=0.2)
     assert "| nll |" in (run / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_card_gives_the_options_that_were_not_the_usual_ones(run: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(run, tmp_path / "copy"))
+    options = ("--stride", 5, "--precision", "bf16")
+    metrics = inside("evaluate", copy, *options, "--json").json()["metrics"]
+    card = (copy / "README.md").read_text(encoding="utf-8")
+    command = "evaluate RUN --split test --precision bf16 --stride 5"
+    assert f"`polyhead {command}`" in card
+    words = [str(copy) if word == "RUN" else word for word in command.split()]
+    assert inside(*words, "--json").json()["metrics"] == metrics
+    inside("evaluate", copy, "--stride", 12)
+    assert "`polyhead evaluate RUN --split test`" in (copy / "README.md").read_text()
+    check_told(inside("evaluate", copy, "--stride", 25), 2, "stride 25 is not between 1 and the")
+
+
+@pytest.fixture(scope="module")
+def pieces(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of other tokens and a shorter context, for which every line is a document."""
+    folder = tmp_path_factory.mktemp("pieces")
+    recipe = write_language_recipe(folder)
+    outcome = inside(
+        *("train", recipe, "training.max_steps=5", "tokenizer={kind: bpe, vocab_size: 270}"),
+        *("data.context=16", "data.test={file: test.txt, documents: line}"),
+        *("--out", folder / "run"),
+    )
+    assert outcome.code == 0, outcome.err
+    return folder / "run"
+
+
+def test_two_runs_of_the_same_tokens_are_compared_window_by_window(
+    run: Path, tmp_path: Path
+) -> None:
+    recipe = write_language_recipe(tmp_path)
+    few = ("training.max_steps=5", "data.context=20", "data.test=[]")
+    assert inside("train", recipe, *few, "--out", tmp_path / "few").code == 0
+    report = inside("evaluate", run, "--against", tmp_path / "few", "--json").json()
+    against = report["against"]
+    assert against["run"] == str(tmp_path / "few")
+    assert against["difference"].keys() == {"nll", "perplexity", "bits_per_byte"}
+    for name, found in against["difference"].items():
+        value = report["metrics"][name] - against["metrics"][name]
+        assert found["value"] == pytest.approx(value)
+        assert found["low"] < found["value"] < found["high"] < 0
+        assert found["p_value"] < 0.01
+    assert report["metrics"] == inside("evaluate", run, "--json").json()["metrics"]
+    itself = inside("evaluate", run, "--against", run, "--json").json()["against"]["difference"]
+    assert itself["nll"] == {"value": 0, "low": 0, "high": 0, "p_value": 1}
+    lines = inside("evaluate", run, "--against", tmp_path / "few").lines
+    assert f"{tmp_path / 'few'}, on the same data" in lines
+    assert lines[-3].split()[0] == "nll"
+    assert "p = 0.0" in lines[-3]
+
+
+def test_runs_of_other_tokens_are_compared_by_the_bytes_of_documents(
+    run: Path, pieces: Path
+) -> None:
+    report = inside("evaluate", pieces, "--against", run, "--json").json()
+    assert report["examples"] == 20
+    against = report["against"]
+    (found,) = against["difference"].values()
+    value = report["metrics"]["bits_per_byte"] - against["metrics"]["bits_per_byte"]
+    assert against["difference"]["bits_per_byte"] == found
+    assert found["value"] == pytest.approx(value)
+    assert 0 < found["low"] < found["value"] < found["high"]
+    told = inside("evaluate", run, "--against", pieces)
+    check_told(told, 1, "only whole documents can be paired, and the test data are one")
+
+
+def test_a_tally_has_the_nats_tokens_and_bytes_of_every_stretch() -> None:
+    documents = Documents(["aé", "bcd"], ["one", "two"])  # 4 and 4 bytes with their ends
+    rows = [np.array([1, 2], np.int32), np.array([3], np.int32)]
+    stream = Stream.of(rows, documents, end_id=0, context=2, apart=False)
+    nats = np.array([1.0, 2.0, 3.0, 4.0, 5.0])  # of a é end bcd end
+    judged = Judged(stream, -nats, np.array([4, 4]))
+    assert judged.tally(stream.starts).tolist() == [[6, 3, 4], [9, 2, 4]]
+    windows = judged.tally(np.array([0, 2, 4]))
+    np.testing.assert_allclose(windows, [[3, 2, 8 / 3], [7, 2, 4 / 3 + 2], [5, 1, 2]])
+    metrics = judged.metrics()
+    assert metrics["nll"] == 3
+    assert metrics["bits_per_byte"] == pytest.approx(15 / math.log(2) / 8)
+
+
+def test_a_text_of_one_window_cannot_be_drawn_again() -> None:
+    stream = Stream.of(
+        [np.array([1, 2], np.int32)], Documents(["ab"], ["x"]), end_id=0, context=9, apart=False
+    )
+    judged = Judged(stream, -np.ones(3), np.array([3]))
+    with pytest.raises(DataError, match="one window of a text, there is nothing to draw"):
+        difference(judged, judged, same_tokens=True)
 
 
 # --- generating

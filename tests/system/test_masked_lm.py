@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,38 @@ def _times(report: dict[str, Any]) -> dict[str, Any]:
 def test_resuming_is_exact(tmp_path: Path) -> None:
     proof = inside("verify-resume", write_masked_recipe(tmp_path), "--steps", 8, "--json").json()
     assert (proof["identical"], proof["max_difference"]) == (True, 0)
+
+
+def test_two_runs_are_compared_on_the_same_masks(run: Path, tmp_path: Path) -> None:
+    recipe = write_masked_recipe(tmp_path)
+    for name, change in (("few", "seed=7"), ("other", "tokenizer.kind=char")):
+        outcome = inside(
+            *("train", recipe, "training.max_steps=3", change, "data.context=32"),
+            *("--out", tmp_path / name),
+        )
+        assert outcome.code == 0, outcome.err
+    report = inside("evaluate", run, "--against", tmp_path / "few", "--json").json()
+    against = report["against"]
+    for name in ("nll", "accuracy"):
+        found = against["difference"][name]
+        value = report["metrics"][name] - against["metrics"][name]
+        assert found["value"] == pytest.approx(value)
+        assert found["low"] < found["value"] < found["high"]
+        assert found["p_value"] < 0.01
+    itself = inside("evaluate", run, "--against", run, "--json").json()["against"]
+    assert itself["metrics"] == report["metrics"]
+    assert itself["difference"]["nll"] == {"value": 0, "low": 0, "high": 0, "p_value": 1}
+    told = inside("evaluate", run, "--against", tmp_path / "other")
+    check_told(told, 2, "cut text into other tokens, so no mask stands for the same in both")
+    told = inside("evaluate", tmp_path / "few", "--against", run)
+    check_told(told, 2, "read rows of 32 and 24 tokens", "name the other run first")
+
+
+def test_the_card_gives_the_precision(run: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(run, tmp_path / "copy"))
+    assert inside("evaluate", copy, "--precision", "int8").code == 0
+    command = "`polyhead evaluate RUN --split test --precision int8`"
+    assert command in (copy / "README.md").read_text(encoding="utf-8")
 
 
 def test_vectors_are_those_of_each_line_alone(run: Path, tmp_path: Path) -> None:

@@ -166,6 +166,27 @@ def test_against_has_both_runs_scores_and_their_difference(
         assert 0 < found["p_value"] <= 1
 
 
+def test_the_card_keeps_scores_that_its_command_gives(
+    copy: Path, corpus: Path, rival: Path, tmp_path: Path
+) -> None:
+    recipe = write_recipe(tmp_path / "recipe.yaml", corpus, tokenizer={"lowercase": True})
+    small = tmp_path / "small"
+    assert inside("train", recipe, "training.max_steps=2", "--out", small).code == 0
+    own = api.load(copy).evaluate()["metrics"]["bleu"]
+    for against, signature, said in ((rival, "case:mixed", False), (small, "case:lc", True)):
+        card = (copy / "README.md").read_text(encoding="utf-8")
+        outcome = inside("evaluate", copy, "--against", against, "--json")
+        assert signature in outcome.json()["metrics"]["bleu"]["signature"]
+        assert ("these scores are not the model card's" in outcome.err) == said
+        assert (copy / "README.md").read_text(encoding="utf-8") == card
+        assert f"| bleu | {own['score']:.2f}, 95% [" in card
+        assert "case:mixed" in card
+    told: list[str] = []
+    api.load(copy).evaluate(max_length=1, say=told.append)
+    assert "the scores depend on max_length: they are not the model card's" in told
+    assert (copy / "README.md").read_text(encoding="utf-8") == card
+
+
 def test_corrupt_scores_each_kind_and_rate_of_both_runs(
     compared: dict[str, Any], copy: Path
 ) -> None:

@@ -57,15 +57,15 @@ def rows_of(kind: str, texts: list[str], **keys: Any) -> tuple[tokenizers.Tokeni
 def test_tokens_that_keep_a_text_tell_all_its_bytes(kind: str) -> None:
     texts = ["the cat sat", "a mat and a dog"]
     made, rows = rows_of(kind, texts)
-    assert made.told_bytes(texts, rows) == sum(len(text.encode()) for text in texts)
+    assert made.told_bytes(texts, rows) == [len(text.encode()) for text in texts]
 
 
 def test_unknown_words_folded_spaces_and_cut_ends_tell_nothing() -> None:
     texts = ["the cat saw an ornithorhynchus", "the    cat"]
     made, rows = rows_of("word", texts)
-    assert made.told_bytes(texts, rows) <= len("the cat ") + len("the cat")
+    assert sum(made.told_bytes(texts, rows)) <= len("the cat ") + len("the cat")
     made, rows = rows_of("bpe", texts)
-    assert made.told_bytes(texts[1:], [rows[1][:1]]) <= len(" the")
+    assert made.told_bytes(texts[1:], [rows[1][:1]])[0] <= len(" the")
 
 
 def test_groups_are_compared_without_case_where_the_whole_is() -> None:

@@ -25,6 +25,7 @@ def evaluate(
     alpha: float | None = None,
     precision: Literal["fp32", "bf16", "int8"] = "fp32",
     batch_tokens: int | None = None,
+    stride: int | None = None,
     against: Path | None = None,
     corrupt: Annotated[tuple[str, ...], Parameter(negative="", consume_multiple=False)] = (),
     seed: int | None = None,
@@ -54,8 +55,10 @@ def evaluate(
     batch_tokens
         source tokens, times the beam, computed together: less takes less memory (default: the
         recipe's)
+    stride
+        of a language model: tokens between the windows it looks through (default: the recipe's)
     against
-        another run, judged on the same sentences: the difference, its interval and its p-value
+        another run, judged on the same data: the differences, their intervals and p-values
     corrupt
         KIND=RATE or KIND=RATE,RATE,…: score damaged sources, too. truncate: the last words are
         missing; omit: some are; swap: neighbours change places; shift: the first stand last
@@ -74,6 +77,7 @@ def evaluate(
     options = {
         "source": source,
         "reference": reference,
+        "stride": stride,
         "against": against,
         "corrupt": corrupt or None,
         "seed": seed,

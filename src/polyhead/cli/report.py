@@ -33,7 +33,7 @@ def _metrics(metrics: Report) -> Iterator[str]:
 
 def _against(report: Report) -> Iterator[str]:
     other = report["against"]
-    yield f"{other['run']}, on the same sentences"
+    yield f"{other['run']}, on the same data"
     yield from _metrics(other["metrics"])
     yield f"difference: {report['run']} less {other['run']}"
     for name, found in other["difference"].items():

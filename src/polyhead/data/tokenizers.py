@@ -95,10 +95,10 @@ class Tokenizer:
         texts = self.inner.decode_batch([list(row) for row in rows], skip_special_tokens=True)
         return [" ".join(text.split()) for text in texts]
 
-    def told_bytes(self, texts: Sequence[str], rows: Iterable[Sequence[int]]) -> int:
-        """UTF-8 bytes of texts that their ids tell: not what is unknown, cut off or folded."""
+    def told_bytes(self, texts: Sequence[str], rows: Iterable[Sequence[int]]) -> list[int]:
+        """UTF-8 bytes of each text that its ids tell: not what is unknown, cut off or folded."""
         told = self.inner.decode_batch([list(row) for row in rows], skip_special_tokens=True)
-        return sum(min(len(a.encode()), len(b.encode())) for a, b in zip(texts, told, strict=True))
+        return [min(len(a.encode()), len(b.encode())) for a, b in zip(texts, told, strict=True)]
 
     def text(self, ids: Iterable[int]) -> str:
         """The text of token ids with its line breaks, as far as the tokenizer keeps them."""

@@ -29,7 +29,7 @@ def likelihood(task: Task, model: nn.Module, corpus: Corpus) -> dict[str, float]
     tokens = int(corpus.examples.targets.lengths.sum())
     texts, targets = corpus.texts()[1], corpus.examples.targets
     rows = (targets[i].tolist() for i in range(len(targets)))
-    size = task.target_tokenizer.told_bytes(texts, rows) + len(texts)
+    size = sum(task.target_tokenizer.told_bytes(texts, rows)) + len(texts)
     nll = total / tokens
     return {
         "nll": nll,

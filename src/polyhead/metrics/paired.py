@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from polyhead.errors import DataError
 from polyhead.metrics.labels import Tally
 from polyhead.metrics.text import composed, make_metric
 
@@ -47,7 +48,15 @@ def paired_differences(
 def paired_tallies(
     tally: Tally, other: Tally, metrics: Callable[[Tally], dict[str, float]]
 ) -> dict[str, dict[str, float]]:
-    """The same for scores of tallies [N,K] of the same N texts."""
+    """The same for scores of tallies [N,K] of the same N texts, or other parts of the data.
+
+    Raises DataError for a single one, which drawn again is always itself.
+    """
+    if len(tally) < 2:
+        raise DataError(
+            "the data are too few to compare two runs on: with one text, or one window of a text, "
+            "there is nothing to draw. Give both a longer split"
+        )
     random, whole = np.random.default_rng(SEED), np.arange(len(tally))
     found = []
     for number in range(RESAMPLES + 1):

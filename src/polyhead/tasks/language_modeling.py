@@ -148,16 +148,24 @@ class LanguageModeling:
             )
         return stream
 
-    def read(self, split: str, say: Say) -> Stream:
-        """The valid or test split; raises DataError where the recipe names none."""
+    def documents(self, split: str) -> Documents:
+        """The valid or test split as text; raises DataError where the recipe names none."""
         if split not in ("valid", "test"):
             raise UsageError(f"split {split!r} is not one of valid, test")
         sources = getattr(self.data, split)
         if not sources:
             raise DataError(f"the recipe names no {split} data (data.{split})")
-        stream = self.encode(read_documents(sources))
+        return read_documents(sources)
+
+    def to_judge(self, documents: Documents, split: str, say: Say) -> Stream:
+        """Documents as a stream to be judged on; unknown tokens, which are easy, are told of."""
+        stream = self.encode(documents)
         tell_unknown(split, stream.ids[1:], self.tokenizer.unknown_id, say)
         return stream
+
+    def read(self, split: str, say: Say) -> Stream:
+        """The valid or test split; raises DataError where the recipe names none."""
+        return self.to_judge(self.documents(split), split, say)
 
     def plan(self, corpus: Stream, epoch: int) -> Plan:
         """The batches of an epoch."""
@@ -181,9 +189,11 @@ class LanguageModeling:
         )
 
     @torch.inference_mode()
-    def log_likelihood(self, model: nn.Module, corpus: Stream, stride: int | None = None) -> float:
-        """log p of the whole stream after its first token, by overlapping windows."""
-        total, device = 0.0, device_of(model)
+    def log_probabilities(
+        self, model: nn.Module, corpus: Stream, stride: int | None = None
+    ) -> NDArray[np.float64]:
+        """log p [T] of each token of a stream but the first, by overlapping windows."""
+        found, device = [], device_of(model)
         for offsets, counted in windows_of(corpus, stride or self.stride):
             batch = on_device(corpus.windows(offsets, corpus.length), device)
             hidden = model(batch.inputs, batch.positions, batch.documents)
@@ -191,12 +201,12 @@ class LanguageModeling:
             new = new.to(device)
             head = cast(OutputHead, model.head)
             values = token_log_probabilities(hidden[new], head, batch.labels[new])
-            total += float(values.double().sum())
-        return total
+            found.append(values.double().cpu().numpy())
+        return np.concatenate(found)
 
     def nll(self, model: nn.Module, corpus: Stream) -> float:
         """Nats per token over the whole split, the ends of documents included."""
-        return -self.log_likelihood(model, corpus) / corpus.predicted
+        return -float(self.log_probabilities(model, corpus).mean())
 
     def validate(self, model: nn.Module, corpus: Stream, nll: float) -> dict[str, float]:
         """Bits per byte, which compares across tokenizers."""
@@ -208,11 +218,13 @@ class LanguageModeling:
         return part, corpus.predicted / part.predicted
 
     def bits_per_byte(self, nll: float, corpus: Stream) -> float:
-        """The same surprise spread over the UTF-8 bytes that its tokens tell (an end is one)."""
-        texts = corpus.documents.texts
+        """The same surprise spread over the UTF-8 bytes that its tokens tell."""
+        return nll * corpus.predicted / math.log(2) / int(self.told_bytes(corpus).sum())
+
+    def told_bytes(self, corpus: Stream) -> NDArray[np.int64]:
+        """UTF-8 bytes of each document that its tokens tell, and one for its end; [D]."""
         rows = [row.tolist() for row in np.split(corpus.ids[:-1], corpus.starts[1:])]
-        told = self.tokenizer.told_bytes(texts[: len(rows)], rows) + len(rows)
-        return nll * corpus.predicted / math.log(2) / told
+        return np.array(self.tokenizer.told_bytes(corpus.documents.texts[: len(rows)], rows)) + 1
 
     def sample(self, model: nn.Module, corpus: Stream, index: int) -> str:
         """How the model goes on from some place of a corpus, always taking the likeliest token."""

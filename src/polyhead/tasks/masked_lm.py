@@ -22,6 +22,7 @@ from polyhead.data.masking import MaskedBatch, MaskedBlocks, Masking
 from polyhead.data.sentence_pairs import Sentence, SentencePairs
 from polyhead.data.tokenizers import BEGINS, MASKS, Tokenizer
 from polyhead.errors import DataError, RecipeError, UsageError
+from polyhead.metrics.labels import Tally
 from polyhead.tasks.shared.protocol import Say
 from polyhead.tasks.shared.unknown import tell_unknown
 
@@ -211,13 +212,13 @@ class MaskedLanguageModeling:
         return loss, nll.detach()
 
     @torch.inference_mode()
-    def judge(self, model: nn.Module, corpus: Corpus) -> dict[str, float]:
-        """nll, perplexity and accuracy where the mask stands: masks that are the same every time.
+    def tally(self, model: nn.Module, corpus: Corpus) -> Tally:
+        """Of each row, where the mask stands: nats, right guesses, masks; and 1 where it was told
+        rightly which pair is torn; [N,4]. Masks are the same every time.
 
-        Chosen tokens that stay, or become another token, are not counted: some can be read off. Of
-        pairs also `next_sentence`, the share that was told rightly.
+        Chosen tokens that stay, or become another token, are not counted: some can be read off.
         """
-        total, hits, count, told = 0.0, 0, 0, 0
+        found = []
         for first in range(0, len(corpus), EVALUATED_TOGETHER):
             rows = np.arange(first, min(first + EVALUATED_TOGETHER, len(corpus)))
             batch = on_device(corpus.batch(rows), device_of(model))
@@ -225,16 +226,31 @@ class MaskedLanguageModeling:
             labels = batch.labels[masked[batch.chosen]]
             hidden = model(batch.inputs, batch.positions, batch.texts)
             logits = model.head(hidden[masked]).float()  # type: ignore[operator]
-            total += float(F.cross_entropy(logits, labels, reduction="sum"))
-            hits += int((logits.argmax(dim=-1) == labels).sum())
-            count += len(labels)
+            nats = F.cross_entropy(logits, labels, reduction="none")
+            hits = logits.argmax(dim=-1) == labels
+            told = torch.zeros(len(rows))
             if batch.torn is not None:
-                guess = model.next_sentence(hidden).argmax(dim=-1)  # type: ignore[operator]
-                told += int((guess == batch.torn).sum())
-        nll = total / max(1, count)
+                told = model.next_sentence(hidden).argmax(dim=-1) == batch.torn  # type: ignore[operator]
+            place = masked.nonzero()[:, 0].cpu().numpy()
+            columns = [
+                np.bincount(place, values.double().cpu().numpy(), len(rows))
+                for values in (nats, hits, torch.ones_like(nats))
+            ]
+            found.append(np.stack([*columns, told.double().cpu().numpy()], axis=1))
+        return np.concatenate(found)
+
+    def scores(self, tally: Tally) -> dict[str, float]:
+        """nll, perplexity and accuracy of any rows of a tally; of pairs also `next_sentence`, the
+        share that was told rightly."""
+        nats, hits, masks, told = tally.sum(axis=0).tolist()
+        nll = nats / max(1, masks)
         perplexity = math.exp(min(nll, 700.0))
-        found = {"nll": nll, "perplexity": perplexity, "accuracy": hits / max(1, count)}
-        return found | ({"next_sentence": told / len(corpus)} if self.data.next_sentence else {})
+        found = {"nll": nll, "perplexity": perplexity, "accuracy": hits / max(1, masks)}
+        return found | ({"next_sentence": told / len(tally)} if self.data.next_sentence else {})
+
+    def judge(self, model: nn.Module, corpus: Corpus) -> dict[str, float]:
+        """The scores of a whole corpus."""
+        return self.scores(self.tally(model, corpus))
 
     def nll(self, model: nn.Module, corpus: Corpus) -> float:
         """Nats per masked token of a split."""

@@ -22,7 +22,15 @@ from polyhead.metrics.paired import paired_tallies
 from polyhead.runs.card import keep_scores
 from polyhead.runs.folder import Run
 from polyhead.tasks.shared.supervised import Supervised
-from polyhead.use.shared import check_one_text, check_texts, export_run, no_such_method, refuse
+from polyhead.use.shared import (
+    check_one_text,
+    check_texts,
+    export_run,
+    no_such_method,
+    refuse,
+    rival,
+    settings_of,
+)
 
 if TYPE_CHECKING:
     from polyhead.export.verify import Exported
@@ -87,10 +95,11 @@ class LabelledModel:
         split = split or "test"
         other = None
         if against is not None:
-            other = self._comparable(against, split)
+            other = rival(self, against)
+            self._check_same_texts(other, split)
         report, tally = self._judged(split, say)
         if split == "test":
-            keep_scores(self.run, report, say)
+            keep_scores(self.run, report, say, settings_of(self.precision))
         if other is not None:
             theirs, others = other._judged(split, say)
             difference = paired_tallies(tally, others, self.task.objective.metrics)
@@ -116,22 +125,8 @@ class LabelledModel:
         }
         return report, tally
 
-    def _comparable(self, against: str | Path | LabelledModel, split: str) -> LabelledModel:
-        """Another run, loaded as this one was if need be.
-
-        Raises UsageError for one of another task, DataError for other texts or right answers.
-        """
-        from polyhead.use.load import load
-
-        other: Any = against
-        if isinstance(against, str | Path):
-            other = load(against, self.precision)  # type: ignore[arg-type]
-        task = other.run.recipe.task
-        if not isinstance(other, LabelledModel) or task != self.run.recipe.task:
-            raise UsageError(
-                f"{other.run.path} is a run of the task {task}, {self.run.path} of "
-                f"{self.run.recipe.task}; two runs of one task are compared"
-            )
+    def _check_same_texts(self, other: LabelledModel, split: str) -> None:
+        """Raise DataError for another run of other texts or right answers."""
         mine, theirs = (
             [(text.texts, text.target) for text in one.task.read_split(split)]
             for one in (self, other)
@@ -141,7 +136,6 @@ class LabelledModel:
                 f"{self.run.path} and {other.run.path} have different {split} data "
                 f"({len(mine):,} texts and {len(theirs):,}); only the same can be compared"
             )
-        return other
 
     def attention(self, text: str, target: str | None = None) -> AttentionMaps:
         """Every attention weight while an input is read (of several rows, the first)."""

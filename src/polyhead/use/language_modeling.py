@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -13,10 +12,12 @@ import torch
 from torch import nn
 
 from polyhead.data.batching import device_of
+from polyhead.data.documents import Documents
 from polyhead.data.tokenizers import Explanation
 from polyhead.decoding.generate import Hear, Settings, before_stop, generate_ids
 from polyhead.decoding.sampling import Sampler
-from polyhead.errors import UsageError
+from polyhead.errors import DataError, UsageError
+from polyhead.evaluation.against_text import Judged, difference
 from polyhead.inspection.maps import AttentionMaps
 from polyhead.inspection.text import text_attention
 from polyhead.runs.card import keep_scores
@@ -28,6 +29,8 @@ from polyhead.use.shared import (
     export_run,
     no_such_method,
     refuse,
+    rival,
+    settings_of,
 )
 
 if TYPE_CHECKING:
@@ -226,41 +229,82 @@ class LanguageModel:
         split: str | None = None,
         *,
         stride: int | None = None,
+        against: str | Path | LanguageModel | None = None,
         say: Callable[[str], None] = lambda text: None,
         **options: Any,
     ) -> dict[str, Any]:
         """The report of a split (default: test), as `evaluate --json` prints it.
 
         Every token of the split is predicted once, from a window of `context` tokens that moves on
-        by `stride`. nll is in nats per token, the ends of documents included.
+        by `stride`. nll is in nats per token, the ends of documents included. With `against`,
+        another run's metrics of the same text, and the differences with their intervals: of bits
+        per byte alone where the two read other tokens.
         """
-        refuse(self.run, options, ("split", "precision"))
+        refuse(self.run, options, ("split", "precision", "stride", "against"))
         split = split or "test"
+        other = None if against is None else rival(self, against)
+        for one in (self,) if other is None else (self, other):
+            one._check_stride(stride)
+        documents = self.task.documents(split)
+        if other is not None:
+            self._check_pairs(other, documents, split)
+        report, judged = self._judged(documents, split, stride, say)
+        if split == "test":
+            own = None if stride == self.task.stride else stride
+            keep_scores(self.run, report, say, settings_of(self.precision, stride=own))
+        if other is not None:
+            theirs, others = other._judged(documents, split, stride, say)
+            report["against"] = {
+                "run": theirs["run"],
+                "metrics": theirs["metrics"],
+                "difference": difference(judged, others, same_tokens=self._reads_as(other)),
+            }
+        return report
+
+    def _check_stride(self, stride: int | None) -> None:
         if stride is not None and not 1 <= stride <= self.task.data.context:
             raise UsageError(
-                f"stride {stride} is not between 1 and the context, {self.task.data.context}"
+                f"stride {stride} is not between 1 and the context of {self.run.path}, "
+                f"{self.task.data.context}"
             )
-        corpus = self.task.read(split, say)
+
+    def _reads_as(self, other: LanguageModel) -> bool:
+        """Whether another run reads the same tokens."""
+        mine, theirs = (one.task.tokenizer.inner.to_str() for one in (self, other))
+        return mine == theirs
+
+    def _check_pairs(self, other: LanguageModel, documents: Documents, split: str) -> None:
+        if len(documents) < 2 and not self._reads_as(other):
+            raise DataError(
+                f"{self.run.path} and {other.run.path} cut text into other tokens, so only whole "
+                f"documents can be paired, and the {split} data are one: with nothing to draw "
+                "again there is no interval. Evaluate each alone: bits_per_byte compare"
+            )
+
+    def _judged(
+        self,
+        documents: Documents,
+        split: str,
+        stride: int | None,
+        say: Callable[[str], None],
+    ) -> tuple[dict[str, Any], Judged]:
+        """The report of documents, and what its metrics are made of."""
+        corpus = self.task.to_judge(documents, split, say)
         start = time.perf_counter()
-        nll = -self.task.log_likelihood(self.model, corpus, stride) / corpus.predicted
+        found = self.task.log_probabilities(self.model, corpus, stride)
         seconds = time.perf_counter() - start
+        judged = Judged(corpus, found, self.task.told_bytes(corpus))
         report = {
             "run": str(self.run.path),
             "split": split,
             "examples": len(corpus.documents),
             "context": corpus.length,
             "stride": stride or self.task.stride,
-            "metrics": {
-                "nll": nll,
-                "perplexity": math.exp(min(nll, 700.0)),
-                "bits_per_byte": self.task.bits_per_byte(nll, corpus),
-            },
+            "metrics": judged.metrics(),
             "seconds": round(seconds, 3),
             "tokens_per_second": round(corpus.predicted / seconds, 1),
         }
-        if split == "test":
-            keep_scores(self.run, report, say)
-        return report
+        return report, judged
 
     def attention(self, text: str, target: str | None = None) -> AttentionMaps:
         """Every attention weight while a text is read: each token looks at those up to itself."""

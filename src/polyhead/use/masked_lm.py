@@ -20,6 +20,7 @@ from polyhead.data.tokenizers import MASKS, Explanation
 from polyhead.errors import UsageError
 from polyhead.inspection.maps import AttentionMaps
 from polyhead.inspection.text import text_attention
+from polyhead.metrics.paired import paired_tallies
 from polyhead.runs.card import keep_scores
 from polyhead.runs.folder import Run
 from polyhead.tasks.masked_lm import Task
@@ -29,6 +30,8 @@ from polyhead.use.shared import (
     export_run,
     no_such_method,
     refuse,
+    rival,
+    settings_of,
 )
 
 _MASK = regex.compile("|".join(map(regex.escape, MASKS)))
@@ -115,31 +118,60 @@ class MaskedLanguageModel:
         self,
         split: str | None = None,
         *,
+        against: str | Path | MaskedLanguageModel | None = None,
         say: Callable[[str], None] = lambda text: None,
         **options: Any,
     ) -> dict[str, Any]:
         """The report of a split (default: test), as `evaluate --json` prints it.
 
         nll (nats), perplexity and accuracy of the tokens that the mask stands for; the masks are
-        the same at every evaluation.
+        the same at every evaluation. With `against`, another run's report of the same masks, and
+        the differences with their intervals.
         """
-        refuse(self.run, options, ("split", "precision"))
+        refuse(self.run, options, ("split", "precision", "against"))
         split = split or "test"
+        other = None
+        if against is not None:
+            other = rival(self, against)
+            self._check_reads_as(other)
         corpus = self.task.read(split, say)
         start = time.perf_counter()
-        metrics = self.task.judge(self.model, corpus)
+        tally = self.task.tally(self.model, corpus)
         seconds = time.perf_counter() - start
         report = {
             "run": str(self.run.path),
             "split": split,
             "examples": len(corpus),
-            "metrics": metrics,
+            "metrics": self.task.scores(tally),
             "seconds": round(seconds, 3),
             "tokens_per_second": round(corpus.size / seconds, 1),
         }
         if split == "test":
-            keep_scores(self.run, report, say)
+            keep_scores(self.run, report, say, settings_of(self.precision))
+        if other is not None:
+            others = other.task.tally(other.model, corpus)
+            report["against"] = {
+                "run": str(other.run.path),
+                "metrics": self.task.scores(others),
+                "difference": paired_tallies(tally, others, self.task.scores),
+            }
         return report
+
+    def _check_reads_as(self, other: MaskedLanguageModel) -> None:
+        """Raise UsageError unless another run can read this one's rows, masks and all."""
+        mine, theirs = self.task, other.task
+        problem = None
+        if mine.tokenizer.inner.to_str() != theirs.tokenizer.inner.to_str():
+            problem = "cut text into other tokens, so no mask stands for the same in both"
+        elif mine.data.next_sentence != theirs.data.next_sentence:
+            problem = "differ in data.next_sentence: one reads pairs of texts, the other does not"
+        elif theirs.data.context < mine.data.context:
+            problem = (
+                f"read rows of {mine.data.context} and {theirs.data.context} tokens, and the rows "
+                "of the first are judged: name the other run first"
+            )
+        if problem:
+            raise UsageError(f"{self.run.path} and {other.run.path} {problem}")
 
     def attention(self, text: str, target: str | None = None) -> AttentionMaps:
         """Every attention weight while a text is read; [MASK] may stand in it."""

@@ -110,6 +110,30 @@ def export_run(run: Run, to: str, out: str | Path, quantization: str = "float32"
     return export_language(run, Path(out))
 
 
+def rival(own: Any, against: Any) -> Any:
+    """Another run to compare with, loaded as `own` was if need be.
+
+    Raises UsageError for one of another task.
+    """
+    from polyhead.use.load import load
+
+    path = isinstance(against, str | Path)
+    other: Any = load(against, own.precision) if path else against
+    task = other.run.recipe.task
+    if task != own.run.recipe.task:
+        raise UsageError(
+            f"{other.run.path} is a run of the task {task}, {own.run.path} of "
+            f"{own.run.recipe.task}; two runs of one task are compared"
+        )
+    return other
+
+
+def settings_of(precision: str, **given: Any) -> dict[str, Any]:
+    """The options of an evaluation that are not the default, None being one, for the card."""
+    chosen = {"precision": None if precision == "fp32" else precision, **given}
+    return {name: value for name, value in chosen.items() if value is not None}
+
+
 def check_one_text(text: str, target: str | None) -> None:
     """Raise UsageError unless there is one text to look at, and no translation of it."""
     if target is not None:

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from polyhead.export.ctranslate2_engine import CTranslate2Engine
     from polyhead.export.verify import Exported
 
+CARD = ("beam", "alpha")  # options of decoding that the command on a model card has
 WINDOW = 4096  # lines translated together: sorted by length, then put back
 
 
@@ -242,7 +243,7 @@ class Translator:
         lowercase = compares_without_case(*judged)
         report, hypotheses = report_of(judged[0], lowercase=lowercase)
         if source is None and split == "test" and not isinstance(self.model, Ensemble):
-            keep_scores(self.run, report, say, self._settings(judged[0].options))
+            self._keep(report, judged[0].options, lowercase, options, say)
         if against is not None:
             report["against"] = compare(judged[0], hypotheses, judged[1])
         if damages:
@@ -303,13 +304,23 @@ class Translator:
         self._check_alone("a format is written")
         return export_run(self.run, to, out, quantization)
 
-    def _settings(self, options: Options) -> dict[str, Any]:
-        """How an evaluation was made, from which the card writes its command."""
-        settings: dict[str, Any] = {"beam": options.beam, "alpha": options.alpha}
-        settings["precision"] = self.precision
-        if self.engine is not None:
-            settings["engine"] = "ctranslate2"
-        return settings
+    def _keep(
+        self,
+        report: dict[str, Any],
+        chosen: Options,
+        lowercase: bool,
+        given: Mapping[str, Any],
+        say: Callable[[str], None],
+    ) -> None:
+        """Write scores onto the card, if its command gives them again; else say why not."""
+        beyond = sorted(key for key in given.keys() - set(CARD) if given[key] is not None)
+        if lowercase != self.run.recipe.tokenizer.lowercase:
+            say("the other run knows no upper case: these scores are not the model card's")
+        elif beyond:
+            say(f"the scores depend on {', '.join(beyond)}: they are not the model card's")
+        else:
+            settings = {name: getattr(chosen, name) for name in CARD}
+            keep_scores(self.run, report, say, settings | {"precision": self.precision})
 
     def explain(self, text: str) -> Explanation:
         """How the source tokenizer cuts a text."""

@@ -1,4 +1,4 @@
-"""Models side by side: trained on the same data for the same time or tokens, then judged alike."""
+"""Which models are compared; each is trained in a process of its own, and judged."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from polyhead import config
+from polyhead.comparison.report import Say, draw, journal, table
 from polyhead.config import NEVER, Recipe
 from polyhead.errors import Stopped, TrainingError, UsageError
 from polyhead.files import write_json, write_text
@@ -23,9 +24,6 @@ from polyhead.use.shared import LABELLED
 
 if TYPE_CHECKING:
     from polyhead.use.translation import Translator
-
-Say = Callable[[str], None]
-NAMES = {"bleu": "BLEU", "chrf": "chrF", "ter": "TER", "nll": "NLL"}  # of scores, in titles
 
 
 @dataclass(frozen=True)
@@ -117,7 +115,9 @@ def compare(found: Sequence[Entry], out: Path, say: Say) -> dict[str, Any]:
     report = {"models": models}
     write_json(out / "compare.json", report)
     write_text(out / "table.md", table(report) + "\n")
-    _draw(found, out, say)
+    scores = [*found[0].recipe.data.metrics, "bits_per_byte"]  # type: ignore[attr-defined]
+    scores += ["nll"] if _same_tokens(found) else []  # of unlike tokens it says nothing
+    draw([out / entry.name for entry in found], scores, out / "curves.png", say)
     return report
 
 
@@ -193,15 +193,16 @@ def _waited_for(process: subprocess.Popen[bytes], wish: StopWish) -> int:
 
 
 def _judged(entry: Entry, run: Path, lowercase: bool, say: Say) -> dict[str, Any]:
-    from polyhead import api
+    from polyhead.use.load import load
+    from polyhead.use.translation import Translator
 
-    user = api.load(run)
+    user = load(run)
     split = "test" if entry.recipe.data.test else "valid"  # type: ignore[attr-defined]
-    if isinstance(user, api.Translator):
+    if isinstance(user, Translator):
         metrics, groups = _translated(user, split, lowercase, say)
     else:
         metrics, groups = user.evaluate(split, say=say)["metrics"], []
-    lines = _journal(run, "train")
+    lines = journal(run, "train")
     seconds = sum(line["tokens"] / line["tokens_per_second"] for line in lines)
     tokens = sum(line["tokens"] for line in lines)
     return {
@@ -230,11 +231,6 @@ def _translated(
     return report["metrics"], by_length(judged, hypotheses, lowercase)
 
 
-def _journal(run: Path, kind: str) -> list[dict[str, Any]]:
-    text = (run / "metrics.jsonl").read_text(encoding="utf-8")
-    return [line for line in map(json.loads, text.splitlines()) if line["kind"] == kind]
-
-
 def _same_tokens(found: Sequence[Entry]) -> bool:
     """Whether a token is the same for all, as far as recipes tell; of labelled texts, an answer."""
     first, *others = (
@@ -242,70 +238,3 @@ def _same_tokens(found: Sequence[Entry]) -> bool:
         for recipe in (entry.recipe for entry in found)
     )
     return found[0].recipe.task in LABELLED or all(other == first for other in others)
-
-
-def _draw(found: Sequence[Entry], out: Path, say: Say) -> None:
-    """The learning curves, on valid, against the minutes of training.
-
-    The nll of tokens that are not the same says nothing: it is left out, and bits per byte stay.
-    """
-    from polyhead.inspection.asked import tell_picture
-    from polyhead.inspection.curves import save_curves_picture
-
-    scores = [*found[0].recipe.data.metrics, "bits_per_byte"]  # type: ignore[attr-defined]
-    scores += ["nll"] if _same_tokens(found) else []
-    panels: dict[str, dict[str, list[tuple[float, float, float, float]]]] = {}
-    for entry in found:
-        run = out / entry.name
-        minutes = {line["step"]: line["seconds"] / 60 for line in _journal(run, "train")}
-        valid = _journal(run, "valid")
-        for score in scores:
-            points = [(minutes[v["step"]], v[score]) for v in valid if score in v]
-            if points:
-                panel = panels.setdefault(_title(score), {})
-                panel[entry.name] = [(x, y, y, y) for x, y in points]
-    title, across = "Learning curves on valid", "minutes of training"
-    tell_picture(
-        lambda: save_curves_picture(panels, out / "curves.png", title=title, across=across), say
-    )
-
-
-def _title(score: str) -> str:
-    return NAMES.get(score, score.replace("_", " "))
-
-
-def table(report: dict[str, Any]) -> str:
-    """The comparison as a Markdown table; of translators, then BLEU by the length of the source.
-
-    Of metrics with intervals it has those, else all.
-    """
-    models = report["models"]
-    split, metrics = models[0]["split"], models[0]["metrics"]
-    scores = [name for name, v in metrics.items() if isinstance(v, dict)] or list(metrics)
-    chosen = " (no test data is named; on valid the weights were chosen, too)"
-    rows = [f"Scores on {split}{chosen if split == 'valid' else ''}:", ""]
-    others = ["parameters", "tokens/s", "peak memory", "tokens", "seconds"]
-    rows.append("| " + " | ".join(["model", *map(_title, scores), *others]) + " |")
-    rows.append("|---" * (1 + len(scores) + len(others)) + "|")
-    for one in models:
-        shown = [_shown(one["metrics"][name]) for name in scores]
-        rows.append(
-            f"| {' | '.join([one['name'], *shown])} "
-            f"| {one['parameters']:,} | {one['tokens_per_second']:,.0f} "
-            f"| {one['peak_bytes'] / 2**20:,.0f} MiB | {one['tokens']:,} | {one['seconds']:,.0f} |"
-        )
-    groups = [(g["words"], g["examples"]) for g in models[0]["by_length"]]
-    if groups:
-        rows += ["", f"BLEU on {split} by the source's words:", ""]
-        rows.append("| model | " + " | ".join(f"{words} ({n})" for words, n in groups) + " |")
-        rows.append("|---" * (len(groups) + 1) + "|")
-    for one in models if groups else ():
-        bleu = " | ".join(f"{g['metrics']['bleu']:.1f}" for g in one["by_length"])
-        rows.append(f"| {one['name']} | {bleu} |")
-    return "\n".join(rows)
-
-
-def _shown(score: Any) -> str:
-    if isinstance(score, dict):
-        return f"{score['score']:.2f} [{score['low']:.2f}, {score['high']:.2f}]"
-    return f"{score:.4f}"
