@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from polyhead_system import check_told, finish, info, inside, journal, start, write_recipe
 from test_labelled import write_task
 from test_language_modeling import write_language_recipe
@@ -69,12 +70,16 @@ def test_a_model_made_with_another_recipe_is_never_taken_for_this_one(
     assert {path: path.read_bytes() for path in out.glob("*.*")} == before
 
 
-def test_the_result_of_a_run_that_is_gone_is_not_kept(
+def test_a_folder_from_before_a_key_was_new_goes_on_without_results_of_lost_runs(
     compared: tuple[Path, Any, Path], tmp_path: Path
 ) -> None:
     out, _, recipe = compared
     copy = Path(shutil.copytree(out, tmp_path / "out"))
     shutil.rmtree(copy / "narrow")
+    result = json.loads((copy / "tiny.json").read_text())
+    del result["recipe"]["training"]["recompute"]
+    (copy / "tiny.json").write_text(json.dumps(result))
+    (copy / "tiny.yaml").write_text(yaml.safe_dump(result["recipe"]))
     again = inside(*_command(recipe, copy))
     assert again.code == 0, again.err
     assert "tiny: trained and judged already" in again.err

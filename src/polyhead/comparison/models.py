@@ -104,11 +104,11 @@ def compare(found: Sequence[Entry], out: Path, say: Say) -> dict[str, Any]:
         if not _complete(out / entry.name):
             kept.unlink(missing_ok=True)  # of a run that is gone
             _train(entry, out, say)
-        asked = {"recipe": entry.recipe.model_dump(mode="json"), "lowercase": lowercase}
-        known = json.loads(kept.read_text(encoding="utf-8")) if kept.is_file() else {}
-        if all(known.get(key) == value for key, value in asked.items()):
+        known = json.loads(kept.read_text(encoding="utf-8")) if kept.is_file() else None
+        if known and _is_of(known, entry.recipe, lowercase):
             say(f"{entry.name}: trained and judged already ({kept})")
         else:
+            asked = {"recipe": entry.recipe.model_dump(mode="json"), "lowercase": lowercase}
             known = {**asked, "result": _judged(entry, out / entry.name, lowercase, say)}
             write_json(kept, known)
         models.append(known["result"])
@@ -119,6 +119,12 @@ def compare(found: Sequence[Entry], out: Path, say: Say) -> dict[str, Any]:
     scores += ["nll"] if _same_tokens(found) else []  # of unlike tokens it says nothing
     draw([out / entry.name for entry in found], scores, out / "curves.png", say)
     return report
+
+
+def _is_of(known: dict[str, Any], recipe: Recipe, lowercase: bool) -> bool:
+    """Whether a result that was kept is that of a recipe; keys that are new since are as usual."""
+    same = known["lowercase"] == lowercase
+    return same and not config.diff(load_recipe(known["recipe"]), recipe)
 
 
 def _check_place(entry: Entry, out: Path) -> None:
