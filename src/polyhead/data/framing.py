@@ -8,7 +8,7 @@ BERT reads `<s> text </s>` or `<s> text </s> pair </s>` (Devlin et al. 2019, fig
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -122,10 +122,29 @@ class Examples:
         """Tokens of all rows."""
         return sum(len(ids) for one in self.examples for ids, _ in one.rows)
 
+    @cached_property
+    def begins(self) -> NDArray[np.int64]:
+        """Where each text's examples begin, and behind the last."""
+        first = [place for place, one in enumerate(self.examples) if one.first]
+        return np.array([*first, len(self)], dtype=np.int64)
+
+    @property
+    def texts(self) -> int:
+        """How many texts there are."""
+        return len(self.begins) - 1
+
+    def of_texts(self, numbers: Iterable[int]) -> Examples:
+        """All examples of these texts: what is said of a text takes every one of them."""
+        spans = [(self.begins[number], self.begins[number + 1]) for number in numbers]
+        chosen = [one for start, end in spans for one in self.examples[start:end]]
+        return Examples(chosen, self.pad, self.seed)
+
     def first(self, count: int) -> Examples:
-        """The longest examples."""
-        order = np.argsort(-self.lengths, kind="stable")[:count]
-        return Examples([self.examples[i] for i in order], self.pad, self.seed)
+        """The texts with the longest examples: so many that they have at least `count`."""
+        longest = np.maximum.reduceat(self.lengths, self.begins[:-1])
+        order = np.argsort(-longest, kind="stable")
+        so_far = np.diff(self.begins)[order].cumsum()
+        return self.of_texts(order[: int(np.searchsorted(so_far, count)) + 1].tolist())
 
     def where(self, index: int) -> str:
         """Where an example stands in the files."""

@@ -267,14 +267,15 @@ class Supervised:
         return self.objective.tally(said, _right(corpus))
 
     def hardest(self, corpus: Examples) -> tuple[Examples, float]:
-        """The longest examples, which are computed together, and how many of them there are."""
+        """The texts with the longest examples, which are computed first, and how many times as
+        many examples there are."""
         rows = len(corpus.examples[0].rows)
         part = corpus.first(len(by_length(corpus.lengths * rows, JUDGED_TOGETHER)[0]))
         return part, len(corpus) / len(part)
 
     def sample(self, model: nn.Module, corpus: Examples, index: int) -> str:
         """A text, what is right of it, and what the model says."""
-        one = Examples([corpus.examples[index % len(corpus)]], corpus.pad, corpus.seed)
+        one = corpus.of_texts([index % corpus.texts])
         _, answers = self.answers(model, one)
         (said,) = self.objective.say(answers, one.examples, self.known)
         text = self.tokenizer.text(one.examples[0].rows[0][0])
