@@ -322,6 +322,20 @@ def test_bad_files_are_told_with_file_and_line(
     check_told(outcome, 1, said, *([name] if "apart" not in said else []))
 
 
+def test_sources_with_differing_numbers_of_choices_are_told(tmp_path: Path) -> None:
+    recipe = write_task(tmp_path, "multiple_choice")
+    three = tmp_path / "three.tsv"
+    three.write_text("text\ta\tb\tc\tlabel\nwhat\tx\ty\tz\tc\n", encoding="utf-8")
+    wanted = yaml.safe_load(recipe.read_text(encoding="utf-8"))
+    own = wanted["data"]["train"]
+    other = own | {"file": "three.tsv", "choice_columns": ["a", "b", "c"]}
+    said = "three.tsv, line 2: 3 choices, and training has 2"
+    for split, sources in (("train", [own, other]), ("valid", other)):
+        data = wanted["data"] | {split: sources}
+        recipe.write_text(yaml.safe_dump(wanted | {"data": data}), encoding="utf-8")
+        check_told(inside("train", recipe, "--out", tmp_path / "run"), 1, said)
+
+
 def test_wrong_use_is_told(tmp_path: Path) -> None:
     recipe = write_task(tmp_path, "classification")
     out = ("--out", tmp_path / "run")

@@ -10,7 +10,14 @@ import numpy as np
 import pytest
 
 from polyhead.data.framing import Example, Examples, Framer
-from polyhead.data.labelled import QuestionFile, TaggedFile, read_questions, read_tagged
+from polyhead.data.labelled import (
+    ChoiceTable,
+    QuestionFile,
+    TaggedFile,
+    read_choices,
+    read_questions,
+    read_tagged,
+)
 from polyhead.errors import DataError, DataFault
 from polyhead.metrics.labels import (
     accuracy,
@@ -57,6 +64,20 @@ def test_a_batch_counts_what_is_asked() -> None:
     assert batch.targets.tolist() == [0.5, 1.5]
 
 
+def test_the_longest_texts_are_taken_with_all_their_examples() -> None:
+    def example(text: str, length: int, first: bool) -> Example:
+        return Example([([1] * length, [0] * length)], (0, 0), text, first=first)
+
+    windows = [("a", 3, True), ("b", 9, True), ("b", 9, False), ("b", 2, False), ("c", 5, True)]
+    corpus = Examples([example(*window) for window in windows], pad=0, seed=1)
+    assert corpus.texts == 3
+    for count, places in ((1, "bbb"), (3, "bbb"), (4, "bbbc"), (9, "bbbca")):
+        found = corpus.first(count)
+        assert "".join(one.place for one in found.examples) == places
+        assert [one.first for one in found.examples[:4]] == [True, False, False, True][: len(found)]
+    assert [one.place for one in corpus.of_texts([2, 0]).examples] == ["c", "a"]
+
+
 def test_conll_files_are_sentences_of_words_and_tags(tmp_path: Path) -> None:
     path = tmp_path / "a.conll"
     text = "-DOCSTART- -X- O O\n\nEU NNP B-NP B-ORG\nrejects VBZ B-VP O\n\n\nPeter NNP B-NP B-PER\n"
@@ -73,6 +94,46 @@ def test_conll_files_are_sentences_of_words_and_tags(tmp_path: Path) -> None:
     path.write_text("\n\n", encoding="utf-8")
     with pytest.raises(DataError, match="no line with a word and its tag"):
         list(read_tagged(TaggedFile(file=str(path))))
+
+
+@pytest.mark.parametrize(
+    ("tags", "line", "told"),
+    [
+        ("B-P E-P O", 2, "E-P"),
+        ("O S-L B-P I-P B-L I-L", 2, "S-L"),
+        ("U-P O B-P L-P", 1, "U-P"),
+        ("I-P L-P", 2, "L-P"),
+        ("B-P I-P O B-L", None, ""),
+        ("E-mail O S-bahn", None, ""),  # types of their own
+        ("B-P I-P E-mail O", None, ""),
+    ],
+)
+def test_tags_of_another_scheme_are_told(
+    tmp_path: Path, tags: str, line: int | None, told: str
+) -> None:
+    path = tmp_path / "a.conll"
+    path.write_text("".join(f"w {tag}\n" for tag in tags.split()), encoding="utf-8")
+    if line is None:
+        (one,) = read_tagged(TaggedFile(file=str(path)))
+        assert one.target == tags.split()
+        return
+    said = rf"a\.conll, line {line}: the tag '{told}' is of IOBES or BILOU, and B-, I- and O are"
+    with pytest.raises(DataFault, match=said):
+        list(read_tagged(TaggedFile(file=str(path))))
+
+
+@pytest.mark.parametrize(("row", "column"), [("\tx\ty", "text"), ("t\t \ty", "a"), ("t\tx\t", "b")])
+def test_a_choice_or_its_text_that_is_missing_is_told(
+    tmp_path: Path, row: str, column: str
+) -> None:
+    path = tmp_path / "a.tsv"
+    path.write_text(f"text\ta\tb\tlabel\nt\tx\ty\t0\n{row}\tb\n", encoding="utf-8")
+    table = ChoiceTable(
+        file=str(path), text_column="text", choice_columns=["a", "b"], label_column="label"
+    )
+    with pytest.raises(DataFault, match=rf"a\.tsv, line 3: the column '{column}' is empty") as told:
+        list(read_choices(table))
+    assert told.value.kind == "empty"
 
 
 def squad(path: Path, **question: Any) -> QuestionFile:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,6 +14,8 @@ from polyhead.config import DataPath, Section
 from polyhead.data.tables import TableSource, read_rows
 from polyhead.errors import DataError, DataFault
 from polyhead.files import open_bytes, read_lines
+
+OTHER_MARKS = ("S", "E", "L", "U")  # of one word, and of the last: IOBES, BILOU
 
 
 @dataclass(frozen=True)
@@ -95,10 +97,14 @@ def read_labelled(table: LabelledTable) -> Iterator[Labelled]:
         place = f"{table.label}, {table.unit} {row}"
         if not label.strip():
             raise fault(place, "no_label", f"the column {table.label_column!r} is empty")
-        for column, text in zip(columns, texts, strict=True):
-            if not text.strip():
-                raise fault(place, "empty", f"the column {column!r} is empty")
+        _check_filled(place, columns, texts)
         yield Labelled(tuple(texts), label.strip(), place)
+
+
+def _check_filled(place: str, columns: Sequence[str], texts: Sequence[str]) -> None:
+    for column, text in zip(columns, texts, strict=True):
+        if not text.strip():
+            raise fault(place, "empty", f"the column {column!r} is empty")
 
 
 def read_numbers(table: LabelledTable) -> Iterator[Labelled]:
@@ -114,11 +120,15 @@ def read_numbers(table: LabelledTable) -> Iterator[Labelled]:
 
 
 def read_choices(table: ChoiceTable) -> Iterator[Labelled]:
-    """Texts (text, choice, choice, …) and the number of the right one."""
+    """Texts (text, choice, choice, …) and the number of the right one.
+
+    Raises DataFault for a missing text or choice, and for a label that is no choice.
+    """
     names = table.choice_columns
     for row, cells in read_rows(table, [table.text_column, *names, table.label_column]):
         *texts, label = cells
         place = f"{table.label}, {table.unit} {row}"
+        _check_filled(place, [table.text_column, *names], texts)
         if label in names:
             right = names.index(label)
         elif label.isdecimal() and int(label) < len(names):
@@ -135,9 +145,11 @@ def read_choices(table: ChoiceTable) -> Iterator[Labelled]:
 def read_tagged(source: TaggedFile) -> Iterator[Labelled]:
     """Sentences as one text of words with spaces between, and their tags.
 
-    Raises DataFault, with file and line, for a line with another number of columns than the first.
+    Raises DataFault, with file and line, for a line with another number of columns than the first,
+    and for tags of another scheme than B-, I- and O.
     """
     path = Path(source.file)
+    lines: dict[str, int] = {}  # the first of each tag
     words: list[str] = []
     tags: list[str] = []
     width = first = begin = 0
@@ -164,10 +176,27 @@ def read_tagged(source: TaggedFile) -> Iterator[Labelled]:
         begin = begin if words else number
         words.append("".join(cells[source.token_column].split()))
         tags.append(cells[source.tag_column].strip())
+        lines.setdefault(tags[-1], number)
     if words:
         yield Labelled((" ".join(words),), tags, f"{path}, line {begin}")
     if not width:
         raise DataError(f"{path}: there is no line with a word and its tag")
+    _check_scheme(path, lines)
+
+
+def _check_scheme(path: Path, lines: Mapping[str, int]) -> None:
+    """Raise DataFault for S-, E-, L- or U- where their types have B- or I-, too.
+
+    Without those it is the name of a type: E-mail.
+    """
+    for tag, line in lines.items():
+        mark, dash, kind = tag.partition("-")
+        if dash and mark in OTHER_MARKS and lines.keys() & {f"B-{kind}", f"I-{kind}"}:
+            raise fault(
+                f"{path}, line {line}", "scheme",
+                f"the tag {tag!r} is of IOBES or BILOU, and B-, I- and O are needed: write S- and "
+                "U- as B-, E- and L- as I-",
+            )  # fmt: skip
 
 
 @dataclass(frozen=True)
