@@ -61,8 +61,8 @@ NOTES = {
     "training.precision": "`auto` takes bf16 where that is fast here; `fp16` needs a GPU",
     "training.threads": "processor threads; null: as many as torch takes",
     "training.label_smoothing": (
-        "share of the target distribution spread over all tokens; 0 by default in all tasks but "
-        "translation"
+        "share of the target distribution spread over all tokens or labels; 0 by default in all "
+        "tasks but translation; regression has none"
     ),
     "training.optimizer": "see `training.optimizer` below",
     "training.schedule": "see `training.schedule` below",

@@ -37,6 +37,7 @@ WARNINGS = {
     "overlap_source": "a source that stands in two splits",
     "overlap_target": "a target that stands in two splits",
     "overlap_passage": "a sentence of a document that stands in two splits",
+    "overlap_context": "a context that stands in two splits",
     "unknown": "many unknown tokens",
 }
 

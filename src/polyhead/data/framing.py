@@ -101,6 +101,7 @@ class Examples:
     pad: int
     seed: int
     cut: int = 0  # rows that lost their end
+    left_out: int = 0  # texts without an example: nothing can be learned from them
     lengths: NDArray[np.int64] = field(init=False)  # of each example's longest row
 
     def __post_init__(self) -> None:

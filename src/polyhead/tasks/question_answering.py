@@ -28,6 +28,7 @@ class Data(SupervisedData):
     """The `data:` section of a question answering recipe."""
 
     metrics: ClassVar[tuple[str, ...]] = ("exact_match", "f1")
+    shortest: ClassVar[int] = 7  # half of it is the question's
     train: Annotated[QuestionFiles, AtLeastOne] = Field(description="files (see below)")
     valid: Annotated[QuestionFiles, AtLeastOne] = Field(
         description="files to judge the model on as it learns"
@@ -54,7 +55,11 @@ class QuestionAnswering:
         return 2
 
     def examples(self, one: Labelled, frame: Frame) -> tuple[list[Example], int]:
-        """An example for each window of the context; the first token stands for "not here"."""
+        """An example for each window of the context; the first token stands for "not here".
+
+        To learn an answer that none of these windows holds, there is one more around it. What is
+        judged or asked has no such window: it would tell where the answer is.
+        """
         question, context = one.texts
         asked = frame.tokenizer.encode(question)
         cut = len(asked) > (most := frame.framer.longest // 2)
@@ -64,8 +69,11 @@ class QuestionAnswering:
         room = frame.framer.longest - len(asked[:most]) - 3
         span = None if one.target is None else _tokens_of(one, encoding.offsets)
         right = None if one.target is None else one.target.texts
+        starts = [*range(0, max(1, len(encoding.ids) - room // 2), max(1, room // 2))]
+        if frame.learning and span is not None:
+            starts = _holding(starts, span, room)
         found = []
-        for start in range(0, max(1, len(encoding.ids) - room // 2), max(1, room // 2)):
+        for start in starts:
             part = encoding.ids[start : start + room]
             ids, texts, _ = frame.framer.row([asked[:most], part])
             first = len(asked[:most]) + 2  # the place of the window's first token
@@ -79,12 +87,15 @@ class QuestionAnswering:
     def loss(
         self, answers: Tensor, batch: LabelledBatch, learned: dict[str, Any], smoothing: float
     ) -> tuple[Tensor, Tensor]:
-        """-log p(start) - log p(end), each over a row's tokens."""
-        logits = answers.masked_fill((batch.positions < 0)[:, :, None], -torch.inf)
-        log_p = logits.log_softmax(dim=1)
+        """-log p(start) - log p(end), each over a row's tokens; smoothed evenly over these."""
+        empty = (batch.positions < 0)[:, :, None]
+        log_p = answers.masked_fill(empty, -torch.inf).log_softmax(dim=1)
         picked = log_p.transpose(1, 2).gather(2, batch.targets[:, :, None])
         nll = -picked.sum()
-        return nll, nll
+        if not smoothing:
+            return nll, nll
+        even = -(log_p.masked_fill(empty, 0).sum(dim=1) / (~empty).sum(dim=1)).sum()
+        return (1 - smoothing) * nll + smoothing * even, nll
 
     def say(
         self, answers: Sequence[Answers], examples: Sequence[Example], learned: dict[str, Any]
@@ -119,6 +130,15 @@ def _tokens_of(one: Labelled, offsets: Sequence[tuple[int, int]]) -> tuple[int, 
     if not touched:
         raise fault(one.place, "answer", f"{one.target.texts[0]!r} has no token")
     return touched[0], touched[-1]
+
+
+def _holding(starts: list[int], span: tuple[int, int], room: int) -> list[int]:
+    """Where windows of so many tokens begin, so that one holds the answer; none if none can."""
+    first, last = span
+    if any(start <= first and last < start + room for start in starts):
+        return starts
+    around = room - (last - first + 1)
+    return [] if around < 0 else [*starts, first - around // 2]
 
 
 def _best(answers: Answers, example: Example) -> tuple[float, dict[str, Any]]:

@@ -28,6 +28,7 @@ class Data(SupervisedData):
     """The `data:` section of a regression recipe."""
 
     metrics: ClassVar[tuple[str, ...]] = ("pearson", "spearman")
+    smoothed: ClassVar[bool] = False
     train: Annotated[LabelledTables, AtLeastOne] = Field(description="tables (see below)")
     valid: Annotated[LabelledTables, AtLeastOne] = Field(
         description="tables to judge the model on as it learns"

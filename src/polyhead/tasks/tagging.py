@@ -1,6 +1,7 @@
 """Tagging: a tag for every word, as of entities (Devlin et al. 2019, section 5.3).
 
-The first token of each word carries its tag; nothing is asked about the others.
+The first token of each word carries its tag (a space before it is none of its own); nothing is
+asked about the others.
 """
 
 from __future__ import annotations
@@ -61,11 +62,11 @@ class Tagging:
                 one.place, "unknown_label",
                 f"the tag {unknown[0]!r} is not known; there are {', '.join(names[:20])}",
             )  # fmt: skip
-        ids, _, cut = frame.framer.row([frame.tokenizer.encode(text)])
-        words = frame.tokenizer.words(text)[: len(ids) - 2]
+        tokenizer = frame.tokenizer
+        ids, _, cut = frame.framer.row([tokenizer.encode(text)])
         firsts: dict[int, int] = {}  # of each word, its first token's place in the row
-        for place, word in enumerate(words, start=1):
-            if word >= 0:
+        for place, word in enumerate(tokenizer.words(text)[: len(ids) - 2], start=1):
+            if word >= 0 and not tokenizer.alone(ids[place]).isspace():
                 firsts.setdefault(word, place)
         tags = [IGNORED] * len(ids)
         for word, place in firsts.items() if one.target is not None else ():

@@ -56,11 +56,14 @@ def check_texts(recipe: Recipe, findings: Findings, stage: Stage) -> None:
     _check_repeats(parts, findings)
     if not labelled:
         _check_passages(parts, findings)
+    if recipe.task == "question_answering":
+        _check_contexts(parts, findings)
     tick(1)
     if parts["train"]:
         _check_tokens(recipe, kind, parts, findings, stage)
     for split, several in parts.items():
-        if not several and not findings.has("unreadable", "bad_row", "invalid_utf8"):
+        left = findings.kept if split == "train" else len(several)
+        if not left and not findings.has("unreadable", "bad_row", "invalid_utf8"):
             message = f"no example of {split} is left"
             findings.problems.append(Problem("nothing_left", split, None, message))
 
@@ -154,6 +157,27 @@ def _passages(several: list[Labelled]) -> Iterator[tuple[str, str]]:
             yield from ((part, one.place) for part in long)
 
 
+def _check_contexts(parts: Parts, findings: Findings) -> None:
+    """Contexts that stand in two splits under different questions: a part is known of the later."""
+    seen: dict[str, dict[str, Labelled]] = {}
+    for split, several in parts.items():
+        first = seen.setdefault(split, {})
+        for one in several:
+            first.setdefault(normal(one.texts[1]), one)
+    asked = {split: set(map(_key, several)) for split, several in parts.items()}
+    for known, other in combinations(seen, 2):
+        told = {context for _, context in asked[known] & asked[other]}
+        shared = [context for context in seen[other] if context in seen[known]]
+        findings.overlap[f"{known}/{other}"]["contexts"] = len(shared)
+        for context in (context for context in shared if context not in told):
+            one, there = seen[other][context], seen[known][context]
+            message = (
+                f"this context of {other} is in {known}, too, under another question "
+                f"({there.place}): {shown(one.texts[1])}"
+            )
+            findings.problems.append(problem_at(one.place, "overlap_context", message))
+
+
 def _key(one: Labelled) -> tuple[str, ...]:
     return tuple(map(normal, one.texts))
 
@@ -189,7 +213,7 @@ def _check_tokens(
     tick = stage("encoding", sum(findings.splits.values()))
     for split, several in parts.items():
         if labelled:
-            lengths = _framed(task, several, findings)
+            lengths = _framed(task, split, several, findings)
         else:
             lengths = [len(task.tokenizer.encode_long(one.texts[0])) for one in several]
         tick(len(several))
@@ -205,9 +229,11 @@ def _label(one: Labelled) -> str:
     return str(one.target[0] if isinstance(one.target, tuple) else one.target)
 
 
-def _framed(task: Supervised, several: Sequence[Labelled], findings: Findings) -> list[int]:
+def _framed(
+    task: Supervised, split: str, several: Sequence[Labelled], findings: Findings
+) -> list[int]:
     """The tokens of every row; texts that lose their end, and labels that training has not."""
-    frame, lengths = task.frame, []
+    frame, lengths = replace(task.frame, learning=split == "train"), []
     for one in several:
         try:
             examples, cut = task.objective.examples(one, frame)
@@ -215,8 +241,12 @@ def _framed(task: Supervised, several: Sequence[Labelled], findings: Findings) -
             findings.problems.append(problem_at(one.place, "bad_row", fault.message))
             continue
         lengths += [len(ids) for example in examples for ids, _ in example.rows]
-        if cut:
-            message = f"longer than a row of {frame.framer.longest} tokens; its end is left out"
+        findings.kept -= not examples
+        if cut or not examples:
+            row = f"a row of {frame.framer.longest} tokens"
+            message = f"longer than {row}; its end is left out"
+            if not examples:
+                message = f"its answer is longer than {row} has room for; training leaves it out"
             findings.problems.append(problem_at(one.place, "too_long", f"{message}: {_shown(one)}"))
     return lengths
 

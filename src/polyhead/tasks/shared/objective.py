@@ -23,12 +23,16 @@ Answers = NDArray[np.float32]
 @dataclass(frozen=True)
 class Frame:
     """What turns a text into an example: the tokenizer, the special tokens, what was learned of
-    the training data before training (label names, a mean), and the recipe's `data:`."""
+    the training data before training (label names, a mean), and the recipe's `data:`.
+
+    `learning`: the example is there to be learned from, so its answer may decide what is read.
+    """
 
     tokenizer: Tokenizer
     framer: Framer
     learned: dict[str, Any]
     data: Any
+    learning: bool = False
 
 
 class Objective(Protocol):
@@ -49,7 +53,8 @@ class Objective(Protocol):
     def examples(self, one: Labelled, frame: Frame) -> tuple[list[Example], int]:
         """(the examples of a text, how many of its rows were cut); raises DataFault.
 
-        The target may be None: the answer is not known.
+        The target may be None: the answer is not known. Where the answer stands in no row, nothing
+        can be learned, and for learning there is no example.
         """
 
     def loss(

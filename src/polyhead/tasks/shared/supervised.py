@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -41,6 +41,8 @@ class SupervisedData(DataSection):
 
     families: ClassVar[tuple[Family, ...]] = ("decoder", "encoder")
     training_defaults: ClassVar[dict[str, Any]] = {"label_smoothing": 0.0}
+    shortest: ClassVar[int] = 4  # tokens that a row must have room for
+    smoothed: ClassVar[bool] = True  # whether there are labels that label_smoothing could smooth
 
     max_length: int | None = Field(
         None, ge=4, description="tokens of a row, longer texts lose their end; none: the model's"
@@ -158,9 +160,7 @@ class Supervised:
     @property
     def frame(self) -> Frame:
         """What turns texts into examples."""
-        tokenizer = self.tokenizer
-        longest = self.recipe.model.max_length  # type: ignore[attr-defined]
-        longest = min(longest, self.data.max_length or longest)
+        tokenizer, longest = self.tokenizer, _longest(self.recipe)
         if self.is_gpt:
             between, end = map(tokenizer.inner.token_to_id, (DELIMITER, EXTRACT))
             if between is None or end is None:
@@ -170,21 +170,28 @@ class Supervised:
             framer = Framer(tokenizer.begin_id, tokenizer.end_id, tokenizer.end_id, longest)
         return Frame(tokenizer, framer, self.known, self.data)
 
-    def encode(self, read: Sequence[Labelled]) -> Examples:
-        """Texts as examples."""
-        frame, found, cut = self.frame, [], 0
+    def encode(self, read: Sequence[Labelled], *, learning: bool = False) -> Examples:
+        """Texts as examples, to learn from or to be judged."""
+        frame, found, cut, left_out = replace(self.frame, learning=learning), [], 0, 0
         for one in read:
             examples, shortened = self.objective.examples(one, frame)
             found += examples
             cut += shortened
-        return Examples(found, self.tokenizer.pad_id, self.recipe.seed, cut)
+            left_out += not examples
+        return Examples(found, self.tokenizer.pad_id, self.recipe.seed, cut, left_out)
 
     def training_corpus(self, read: Sequence[Labelled], say: Say) -> Examples:
-        """The examples to train on."""
+        """The examples to train on; raises DataError where no answer can be learned."""
         if self.learned is None:
             self.learned = self.objective.learn([one.target for one in read])
-        corpus = self.encode(read)
+        corpus = self.encode(read, learning=True)
         _tell_cut(corpus, "train", say)
+        if corpus.left_out:
+            of = f"{corpus.left_out:,} of {len(read):,} training examples"
+            why = f"longer than a row of {_longest(self.recipe):,} tokens has room for"
+            if not len(corpus):
+                raise DataError(f"the answers of {of} are {why}: raise max_length")
+            say(f"train: {of} are left out: their answers are {why}")
         return corpus
 
     def read(self, split: str, say: Say) -> Examples:
@@ -213,14 +220,15 @@ class Supervised:
     ) -> tuple[Tensor, Tensor]:
         """(sum of the loss, sum of the plain NLL) over the answers that are asked for.
 
-        GPT's loss is L_task + lambda L_language (Radford et al. 2018, equation 5), the language
-        model's being the mean over a row's tokens.
+        GPT's loss is L_task + lambda L_language (Radford et al. 2018, equation 5), each a mean: of
+        answers, and of rows' means over their tokens. It counts once for each answer, because the
+        sum is divided by these.
         """
         hidden, answers = self._answers(model, batch)
         loss, nll = self.objective.loss(answers.float(), batch, self.known, smoothing)
         weight = LM_WEIGHT if self.data.lm_weight is None else self.data.lm_weight
         if self.is_gpt and weight:
-            loss = loss + weight * _language_loss(model, hidden, batch)
+            loss = loss + weight * batch.tokens * _language_loss(model, hidden, batch)
         return loss, nll.detach()
 
     def _answers(self, model: nn.Module, batch: LabelledBatch) -> tuple[Tensor, Tensor]:
@@ -296,19 +304,36 @@ def _right(corpus: Examples) -> list[Any]:
 
 
 def check_model(recipe: Recipe) -> None:
-    """Raise RecipeError for what the data section asks and the model or its own tables lack."""
+    """Raise RecipeError for what the recipe asks and the task, the model or the tables lack."""
     problems = []
-    if recipe.model.kind == "bert" and recipe.data.lm_weight is not None:  # type: ignore[attr-defined]
+    data: Any = recipe.data
+    if recipe.model.kind == "bert" and data.lm_weight is not None:  # type: ignore[attr-defined]
         problems.append("data.lm_weight: BERT has no language model's loss; leave it out")
-    if getattr(recipe.data, "symmetric", False):
+    if recipe.training.label_smoothing and not data.smoothed:
+        problems.append(
+            f"training.label_smoothing: {recipe.task} has no labels to smooth; leave it out"
+        )
+    if (longest := _longest(recipe)) < data.shortest:
+        key = "data" if data.max_length == longest else "model"
+        problems.append(
+            f"{key}.max_length: {recipe.task} needs rows of at least {data.shortest} tokens, those "
+            f"around the texts included (found {longest})"
+        )
+    if getattr(data, "symmetric", False):
         problems += [
             f"data.symmetric: pairs are needed; {source.label} in data.{split} has no pair_column"
             for split in ("train", "valid", "test")
-            for source in getattr(recipe.data, split)
+            for source in getattr(data, split)
             if source.pair_column is None
         ]
     if problems:
         raise RecipeError(recipe.name, problems)
+
+
+def _longest(recipe: Recipe) -> int:
+    """Tokens that a row has at most."""
+    longest: int = recipe.model.max_length  # type: ignore[attr-defined]
+    return min(longest, recipe.data.max_length or longest)  # type: ignore[attr-defined]
 
 
 def _special(recipe: Recipe) -> tuple[str, str]:
@@ -323,10 +348,10 @@ def _tell_cut(corpus: Examples, split: str, say: Say) -> None:
 
 
 def _language_loss(model: nn.Module, hidden: Tensor, batch: LabelledBatch) -> Tensor:
-    """The mean NLL of each row's tokens after its first, summed over rows."""
+    """The mean NLL of each row's tokens after its first, and of these the mean over rows."""
     real = batch.positions[:, 1:] >= 0
     logits = model.head(hidden[:, :-1][real]).float()  # type: ignore[operator]
     nll = F.cross_entropy(logits, batch.inputs[:, 1:][real], reduction="none")
     counts = real.sum(dim=1)
     share = (1.0 / counts.clamp(min=1))[:, None].expand_as(real)[real]
-    return (nll * share).sum()
+    return (nll * share).sum() / len(counts)
