@@ -62,7 +62,8 @@ def made(task: str, kind: str, **changes: dict[str, Any]) -> tuple[Supervised, n
         "data": {"train": SOURCES[task], "valid": SOURCES[task]},
         "tokenizer": {"kind": "char", "vocab_size": 40}, "training": {"max_steps": 1},
     }  # fmt: skip
-    recipe |= {section: recipe[section] | values for section, values in changes.items()}
+    for section, values in changes.items():
+        recipe[section] = recipe[section] | values
     read = load_recipe(recipe)
     found = Supervised.train_tokenizers(read, texts_of(task))
     found.learned = LEARNED[task]
@@ -124,6 +125,13 @@ def test_smoothing_is_refused_where_there_are_no_labels() -> None:
         check_model(smoothed("regression"))
     for task in SOURCES.keys() - {"regression"}:
         check_model(smoothed(task))
+
+
+def test_a_row_has_room_for_more_than_the_tokens_around_its_texts() -> None:
+    for task, least in (("classification", 4), ("tagging", 4), ("question_answering", 7)):
+        with pytest.raises(RecipeError, match=rf"model.max_length: {task} needs .* {least} tokens"):
+            check_model(made(task, "gpt", model={"max_length": least - 1})[0].recipe)
+        check_model(made(task, "gpt", model={"max_length": least})[0].recipe)
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
