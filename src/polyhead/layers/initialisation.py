@@ -1,4 +1,4 @@
-"""How the weights of GPT and BERT begin."""
+"""How the weights of BERT, GPT and a post-norm Transformer begin."""
 
 from __future__ import annotations
 

@@ -19,6 +19,7 @@ from polyhead.attention.masks import Allowed, Causal
 from polyhead.attention.packing import Packing, alike
 from polyhead.attention.state import Encoded, KeyValueCache, Memory, same_rows, select_parts
 from polyhead.config import Family, ModelSection
+from polyhead.layers import initialisation
 from polyhead.layers.block import DecoderBlock, EncoderBlock, NormPlace
 from polyhead.layers.dropout import Dropout
 from polyhead.layers.embeddings import OutputHead, TokenEmbedding
@@ -184,6 +185,8 @@ class Transformer(nn.Module, Quick):
         self.encoder_norm = nn.LayerNorm(width) if pre else nn.Identity()
         self.decoder_norm = nn.LayerNorm(width) if pre else nn.Identity()
         self.head = OutputHead(self.target_embedding.weight, bias=config.output_bias)
+        if not pre:  # as BERT's and Marian's blocks; from Xavier's weights they learn far later
+            initialisation.normal(self)
         self.quick = False
         self.swift: Swift | None = None
 
