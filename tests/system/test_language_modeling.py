@@ -290,6 +290,13 @@ def test_dropout_is_drawn_again_where_blocks_are_computed_again(tmp_path: Path) 
     assert kept[0] == kept[1]
 
 
+def test_a_beam_of_one_is_greedy(run: Path) -> None:
+    command = ("generate", run, "--prompt", "the ", "--max-tokens", 20, "--no-repeat-ngram", 3)
+    greedy, beam = (inside(*command, *more, "--json") for more in (("--greedy",), ("--beam", 1)))
+    assert (beam.code, beam.json()) == (0, greedy.json())
+    assert inside(*command, "--beam", 1).out == "the " + greedy.json()[0]["text"] + "\n"
+
+
 def test_int8_generates_too(run: Path) -> None:
     (one,) = inside(
         *("generate", run, "--prompt", "the ", "--greedy", "--max-tokens", 5, "--json"),
@@ -307,10 +314,20 @@ def test_int8_generates_too(run: Path) -> None:
         (("--greedy", "--seed", 1), "--greedy does not draw at random, --seed is about drawing"),
         (("--beam", 2, "-n", 2), "--beam 2 does not draw at random, -n is about drawing"),
         (("--beam", 2, "--max-tokens", 90), "a beam does not go past the context"),
-        (("--greedy", "--beam", 2), "choose one"),
+        (("--beam", 1, "--seed", 1), "--beam 1 does not draw at random, --seed is about drawing"),
+        (("--greedy", "--beam", 1), "choose one"),
+        (("--beam", 0), "beam 0 is not at least 1"),
+        (("-n", -1), "n -1 is not at least 1"),
         (("--max-tokens", 0), "max-tokens 0 is not at least 1"),
+        (("--top-k", -1), "top-k -1 is not at least 1"),
+        (("--top-p", -0.5), "top-p -0.5 is not between 0 and 1"),
+        (("--temperature", -1), "temperature -1.0 is not between"),
+        (("--seed", -1), "seed -1 is not between"),
         (("--min-p", 2), "min-p 2.0 is not between 0 and 1"),
-        (("--repetition-penalty", 0), "repetition-penalty 0.0 is not above 0"),
+        (("--min-p", -0.1), "min-p -0.1 is not between 0 and 1"),
+        (("--repetition-penalty", 0), "repetition-penalty 0.0 is not a number above 0"),
+        (("--repetition-penalty", "inf"), "repetition-penalty inf is not a number above 0"),
+        (("--no-repeat-ngram", -1), "no-repeat-ngram -1 is not at least 0"),
         (("--stop", ""), "an empty stop text"),
     ],
     ids=str,
@@ -374,6 +391,40 @@ def test_each_token_attends_to_those_before_it(run: Path, tmp_path: Path) -> Non
     assert inside("inspect", run, "the cat", "--out", tmp_path / "a.png").code == 0
     told = inside("inspect", run, "the", "--target", "a", "--out", tmp_path / "b.json")
     check_told(told, 2, "this run does not translate")
+
+
+def test_ctranslate2_hinders_and_stops_a_post_norm_model(tmp_path: Path) -> None:
+    pytest.importorskip("ctranslate2", reason="CTranslate2 is not installed")
+    recipe = write_language_recipe(tmp_path, model={"norm": "post"}, tokenizer={"kind": "word"})
+    trained = inside("train", recipe, "training.max_steps=15", "--out", tmp_path / "run")
+    assert trained.code == 0, trained.err
+    prompts = ["the cat", "and the dog ran", "sun"]  # one of a single token
+    (tmp_path / "prompts").write_text("\n".join(prompts) + "\n", encoding="utf-8")
+    several = ("--prompts", tmp_path / "prompts")
+    seen: list[Any] = []
+    for more in (
+        (),  # they count what is written alone, and torch without a prompt has nothing else
+        ("--repetition-penalty", 3),
+        ("--no-repeat-ngram", 2),
+        several,
+        (*several, "--stop", " the", "--stop", " s"),
+        (*several, "--beam", 3),
+    ):
+        searching = () if "--beam" in more else ("--greedy",)
+        command = ("generate", tmp_path / "run", *searching, "--max-tokens", 12, "--json", *more)
+        ours, theirs = inside(*command), inside(*command, "--engine", "ctranslate2")
+        assert (ours.code, theirs.code) == (0, 0), theirs.err
+        for one, other in zip(ours.json(), theirs.json(), strict=True):
+            assert other == {**one, "log_probability": other["log_probability"]}
+            assert other["log_probability"] == pytest.approx(one["log_probability"], abs=1e-3)
+        assert ours.json() not in seen, "this option changes nothing"
+        seen.append(ours.json())
+    assert any(one["text"] == "" and one["tokens"] == 1 for one in seen[-2]), "stopped at once"
+    engine = polyhead.load(tmp_path / "run", engine="ctranslate2")
+    for hindered in ({"repetition_penalty": 3.0}, {"no_repeat_ngram": 2}):
+        options = {"greedy": True, "max_tokens": 12, **hindered}
+        together = engine.generate(prompts, **options)
+        assert together == [engine.generate([prompt], **options)[0] for prompt in prompts]
 
 
 def test_ctranslate2_writes_what_torch_writes(run: Path, tmp_path: Path) -> None:

@@ -126,12 +126,13 @@ def test_a_beam_wide_enough_finds_the_best_of_all_outputs(seed: int, alpha: floa
 
 
 def test_a_beam_ends_with_what_stops_it() -> None:
-    stop, chain = 3, Chain(3, 2)
-    found = beams(chain, [4, 4, 2], alpha=0.0, stops=lambda rows: rows[:, -1] == stop)
+    ends, chain = torch.tensor([3, 2, 3]), Chain(3, 2)  # each sentence has its own
+    found = beams(chain, [4, 4, 2], alpha=0.0, stops=lambda of, rows: rows[:, -1] == ends[of])
     for sentence, hypotheses in enumerate(found):
-        limit = [4, 4, 2][sentence]
+        limit, stop = [4, 4, 2][sentence], int(ends[sentence])
         others = [t for t in range(SIZE) if t not in (END, stop)]
-        outputs = {(*b, t) for n in range(limit) for b in product(others, repeat=n) for t in (0, 3)}
+        stopped = [b for n in range(limit) for b in product(others, repeat=n)]
+        outputs = {(*body, t) for body in stopped for t in (END, stop)}
         outputs |= set(product(others, repeat=limit))
         best = sorted(outputs, key=lambda o: -chain.log_probability(sentence, list(o), ()))
         for one, output in zip(hypotheses[:20], best[:20], strict=True):
@@ -139,7 +140,7 @@ def test_a_beam_ends_with_what_stops_it() -> None:
             assert one.ended == (output[-1] in (END, stop))
             total = chain.log_probability(sentence, list(output), ())
             assert one.log_probability == pytest.approx(total, abs=1e-4)
-    narrow = beams(chain, [4] * 3, beam=1, stops=lambda rows: rows[:, -1] < SIZE)
+    narrow = beams(chain, [4] * 3, beam=1, stops=lambda _, rows: rows[:, -1] < SIZE)
     assert all(one.ended and len(one.tokens) < 2 for several in narrow for one in several)
 
 

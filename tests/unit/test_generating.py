@@ -12,7 +12,13 @@ from torch import Tensor
 from polyhead.config import TokenizerConfig
 from polyhead.data import tokenizers
 from polyhead.data.tokenizers import Tokenizer
-from polyhead.decoding.generate import Settings, before_stop, generate_ids, showable
+from polyhead.decoding.generate import (
+    Settings,
+    before_stop,
+    generate_ids,
+    holds_stop,
+    showable,
+)
 from polyhead.decoding.sampling import Sampler
 from polyhead.errors import UsageError
 from polyhead.models import gpt
@@ -28,6 +34,11 @@ def tokenizer() -> Tokenizer:
 
 @pytest.fixture(scope="module")
 def model(tokenizer: Tokenizer) -> gpt.GPT:
+    return small(tokenizer)
+
+
+def small(tokenizer: Tokenizer) -> gpt.GPT:
+    """A random model that means what it says, and does not end soon."""
     torch.manual_seed(4)
     config = gpt.Config(d_model=16, num_layers=2, num_heads=2, d_ff=32, max_length=12)
     model = gpt.build(config, vocab_size=tokenizer.size).eval()
@@ -35,7 +46,7 @@ def model(tokenizer: Tokenizer) -> gpt.GPT:
         for parameter in model.parameters():
             if parameter.dim() > 1:
                 parameter.mul_(15)
-        model.embedding.weight[tokenizer.end_id] = 0  # it does not end soon
+        model.embedding.weight[tokenizer.end_id] = 0
     return model
 
 
@@ -68,6 +79,31 @@ def test_prompts_side_by_side_go_on_as_alone_and_past_the_context(
         for (one,), (tokens, total, reason) in zip(found, expected, strict=True):
             assert (one.tokens, one.finish_reason) == (tokens, reason)
             assert one.log_probability == pytest.approx(total, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [{"stop": ("cccd", "da")}, {"repetition_penalty": 1.5}, {"no_repeat_ngram": 3}],
+    ids=lambda keys: next(iter(keys)),
+)
+@pytest.mark.parametrize("copies", [1, 3])
+def test_what_stops_or_hinders_one_row_past_the_context_is_nothing_to_the_others(
+    model: gpt.GPT, tokenizer: Tokenizer, keys: dict[str, Any], copies: int
+) -> None:
+    def written(prompts: list[list[int]], rows: int, **keys: Any) -> list[tuple[list[int], str]]:
+        drawn = {"sampler": Sampler(seed=3), "copies": copies} if copies > 1 else {}
+        settings = Settings(max_tokens=40, batch_rows=rows, **keys, **drawn)
+        found = generate_ids(model, prompts, tokenizer, settings)
+        assert all(len(several) == copies for several in found)
+        return [(one.tokens, one.finish_reason) for several in found for one in several]
+
+    alone = [one for prompt in PROMPTS for one in written([prompt], 1, **keys)]
+    assert alone == written(PROMPTS, 32, **keys) == written(PROMPTS, 3, **keys)
+    past = [tokens for tokens, _ in alone if len(tokens) > 12]
+    assert past, "nothing goes past the context"
+    if "stop" in keys:
+        assert any(tokenizer.text(tokens).endswith(keys["stop"]) for tokens in past)
+    assert alone != written(PROMPTS, 32), "nothing is changed by it"
 
 
 def test_draws_depend_on_the_seed_and_the_prompt_alone(
@@ -108,6 +144,30 @@ def test_a_stop_text_ends_a_continuation(model: gpt.GPT, tokenizer: Tokenizer) -
     assert ended.finish_reason == "stop"
     assert tokenizer.text(ended.tokens) == text[: text.index(stop) + 2]
     assert before_stop(text, ("zz", stop)) == text[: text.index(stop)]
+
+
+@pytest.mark.parametrize("kind", ["word", "wordpiece", "unigram"])
+def test_a_stop_text_may_begin_with_the_space_after_the_prompt(kind: Any) -> None:
+    cutter = tokenizers.train(
+        TokenizerConfig(kind=kind, vocab_size=40), ["cat dog hen cow pig fox"] * 9
+    )
+    prompt, cat = cutter.encode("dog hen"), cutter.encode("cat")
+    assert holds_stop(prompt, cat, (" c",), cutter)
+    assert not holds_stop(prompt, cat, (" d",), cutter)
+    assert not holds_stop([cutter.end_id], cat, (" c",), cutter), "a document begins without"
+    model = small(cutter)
+    within = [not label.startswith("▁") for label in cutter.labels(range(cutter.size))]
+    with torch.no_grad():
+        model.embedding.weight[within] = 0  # it begins a word each time
+    ((free,),) = generate_ids(model, [prompt], cutter, Settings(max_tokens=4))
+    assert cutter.text_after(prompt, free.tokens[:1]).startswith(" ")
+    stop = cutter.text_after(prompt, free.tokens[:1])[:2]
+    ((ended,),) = generate_ids(model, [prompt], cutter, Settings(max_tokens=4, stop=(stop,)))
+    assert (ended.tokens, ended.finish_reason) == (free.tokens[:1], "stop")
+    beams = Settings(max_tokens=4, beam=3, stop=(" ",))
+    ((best,),) = generate_ids(model, [prompt], cutter, beams)
+    assert best.finish_reason == "stop"
+    assert " " not in cutter.text_after(prompt, best.tokens[:-1])
 
 
 def test_what_could_still_be_taken_back_is_not_shown() -> None:

@@ -105,7 +105,7 @@ def generate(
         **{"no_repeat_ngram": no_repeat_ngram, "stop": tuple(map(typed, stop)) or None},
     }
     alone = n == 1 and (texts is None or len(texts) == 1)
-    streams = alone and not json_ and beam is None and engine == "torch"
+    streams = alone and not json_ and beam in (None, 1) and engine == "torch"
     screen = _Screen(texts[0] if texts else "", tuple(map(typed, stop)))
     found = model.generate(texts, hear=screen.hear if streams else None, say=say, **options)
     if json_:

@@ -104,6 +104,10 @@ class Tokenizer:
         """The text of token ids with its line breaks, as far as the tokenizer keeps them."""
         return str(self.inner.decode(list(ids), skip_special_tokens=True))
 
+    def text_after(self, before: Sequence[int], ids: Sequence[int]) -> str:
+        """What token ids add to the text of those before them, a space between included."""
+        return self.text([*before, *ids]).removeprefix(self.text(before))
+
     def encode_long(self, text: str) -> NDArray[np.int32]:
         """Token ids of a document of any length: as `encode` gives them, but faster."""
         cut = self.inner.pre_tokenizer

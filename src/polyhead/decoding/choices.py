@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Any
 
@@ -12,11 +12,8 @@ from polyhead.decoding.translate import Options
 from polyhead.errors import UsageError
 
 LEAST = {
-    "beam": 1,
-    "max_length": 1,
-    "batch_tokens": 1,
-    "nbest": 1,
-    "copies": 1,
+    **dict.fromkeys(("beam", "nbest", "n", "copies", "max_length", "max_tokens"), 1),
+    **dict.fromkeys(("batch_tokens", "batch_rows"), 1),
     "no_repeat_ngram": 0,
     "alternatives": 0,
 }
@@ -57,15 +54,20 @@ def shown(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
+def check_least(given: Mapping[str, Any]) -> None:
+    """Raise UsageError for a number below the least that its option takes."""
+    for key, least in LEAST.items():
+        if key in given and given[key] < least:
+            raise UsageError(f"{key.replace('_', '-')} {given[key]} is not at least {least}")
+
+
 def _check_values(given: dict[str, Any]) -> None:
     known = list(
         dict.fromkeys([*(f.name for f in fields(Options)), "nbest", "sample", *OF_SAMPLING])
     )
     if unknown := sorted(given.keys() - set(known)):
         raise UsageError(f"unknown option {unknown[0]!r}; there are {', '.join(known)}")
-    for key, least in LEAST.items():
-        if key in given and given[key] < least:
-            raise UsageError(f"{key.replace('_', '-')} {given[key]} is not at least {least}")
+    check_least(given)
     if not 0 <= given.get("alpha", 0) <= MOST_ALPHA:
         raise UsageError(f"alpha {given['alpha']} is not a number from 0 to {MOST_ALPHA:g}")
 

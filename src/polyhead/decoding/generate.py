@@ -187,7 +187,8 @@ class _Writing:
         if token == self.tokenizer.end_id:
             return "stop"
         row.tokens.append(token)
-        if holds_stop(row.written, self.settings.stop, self.tokenizer):
+        prompt = row.tokens[: row.prompt]
+        if holds_stop(prompt, row.written, self.settings.stop, self.tokenizer):
             return "stop"
         return "length" if length == self.settings.max_tokens else None
 
@@ -237,8 +238,11 @@ def _beams(
             return state.logits, state.state
         return model.step(tokens, state)
 
-    def stops(rows: Tensor) -> Tensor:
-        held = [holds_stop(row, settings.stop, tokenizer) for row in rows.tolist()]
+    def stops(which: Tensor, rows: Tensor) -> Tensor:
+        held = [
+            holds_stop(prompts[place], row, settings.stop, tokenizer)
+            for place, row in zip(which.tolist(), rows.tolist(), strict=True)
+        ]
         return torch.tensor(held, device=rows.device)
 
     limits = torch.tensor(
@@ -265,11 +269,14 @@ def within_context(prompt: Sequence[Any], settings: Settings, context: int) -> i
     return min(settings.max_tokens, context + 1 - len(prompt))
 
 
-def holds_stop(tokens: Sequence[int], stops: Sequence[str], tokenizer: Tokenizer) -> bool:
-    """Whether the end of what is written has a stop text in it."""
+def holds_stop(
+    prompt: Sequence[int], written: Sequence[int], stops: Sequence[str], tokenizer: Tokenizer
+) -> bool:
+    """Whether the end of what is written has a stop text in it, the space after the prompt, too."""
     if not stops:
         return False
-    text = tokenizer.text(list(tokens[-(4 * max(map(len, stops)) + 8) :]))
+    most = 4 * max(map(len, stops)) + 8  # tokens: a character may be four
+    text = tokenizer.text_after(prompt[-most:], written[-most:])
     return any(stop in text for stop in stops)
 
 

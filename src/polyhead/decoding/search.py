@@ -30,8 +30,8 @@ Choose = Callable[[Tensor, Tensor, int], Tensor]
 """log-probabilities [R,V], which rows of the batch these are [R], length -> tokens [R]"""
 Restrict = Callable[[Tensor, Tensor], None]
 """log-probabilities [R,V] and tokens so far [R,T]: sets what is not allowed to -inf, in place"""
-Stops = Callable[[Tensor], Tensor]
-"""tokens so far [R,T] -> bool [R]: whether a hypothesis ends with the last of them"""
+Stops = Callable[[Tensor, Tensor], Tensor]
+"""sentences [R], tokens so far [R,T] -> bool [R]: whether a hypothesis ends with the last token"""
 
 
 @dataclass(frozen=True)
@@ -202,7 +202,8 @@ def beam_search(
         gone = ended = chosen == vocabulary.end
         if stops is not None:
             grown = _grown(tokens, parents, chosen)
-            gone = ended | stops(grown.flatten(0, 1)).view_as(ended)
+            of = running.repeat_interleave(grown.shape[1])
+            gone = ended | stops(of, grown.flatten(0, 1)).view_as(ended)
             at, place = (gone & ~ended)[:, :beam].nonzero(as_tuple=True)
             finished.offer(running[at], grown[at, place], totals[at, place], penalty, ended=True)
         if bool(gone.any()):

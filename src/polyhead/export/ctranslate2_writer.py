@@ -53,10 +53,10 @@ class CTranslate2Writer:
             library().set_random_seed(int(drawn.generate_state(1)[0]))
             self.generator = open_generator(self.folder, self.quantization)  # new threads see it
         rows = [[self.words[i] for i in prompt] for prompt in prompts for _ in range(copies)]
-        limits = [within_context(row, settings, context) for row in rows]
+        alike = [(within_context(row, settings, context), _width(row, settings)) for row in rows]
         found: dict[int, tuple[list[int], str]] = {}
-        for limit in sorted(set(limits)):
-            chosen = [place for place, own in enumerate(limits) if own == limit]
+        for limit, width in sorted(set(alike)):
+            chosen = [place for place, own in enumerate(alike) if own == (limit, width)]
             results = self.generator.generate_batch(
                 [rows[place] for place in chosen],
                 max_batch_size=settings.batch_rows,
@@ -69,7 +69,8 @@ class CTranslate2Writer:
             )
             for place, one in zip(chosen, results, strict=True):
                 written = [self.ids[word] for word in one.sequences[0]]
-                found[place] = self._ended(written, limit, settings)
+                prompt = [self.ids[word] for word in rows[place]]
+                found[place] = self._ended(prompt, written, limit, settings)
         made = [found[place] for place in range(len(rows))]
         totals = self._totals(rows, made)
         ended = [
@@ -78,10 +79,12 @@ class CTranslate2Writer:
         ]
         return [ended[first : first + copies] for first in range(0, len(ended), copies)]
 
-    def _ended(self, written: list[int], limit: int, settings: Settings) -> tuple[list[int], str]:
+    def _ended(
+        self, prompt: list[int], written: list[int], limit: int, settings: Settings
+    ) -> tuple[list[int], str]:
         """What was written up to a stop text, and what ended it: text, length, or the end token."""
         for length in range(1, len(written) + 1 if settings.stop else 0):
-            if holds_stop(written[:length], settings.stop, self.tokenizer):
+            if holds_stop(prompt, written[:length], settings.stop, self.tokenizer):
                 return written[:length], "text"
         return written, "length" if len(written) == limit else "end"
 
@@ -99,6 +102,17 @@ class CTranslate2Writer:
             float(sum(found.log_probs[len(row) - 1 :]))
             for found, row in zip(scored, rows, strict=True)
         ]
+
+
+def _width(prompt: Sequence[str], settings: Settings) -> int:
+    """What is the same of prompts that are written after together.
+
+    Of prompts of different lengths CTranslate2 takes what goes beyond the shortest as written: it
+    counts in what must not be repeated and, where the shortest is one token, in the result.
+    """
+    if settings.repetition_penalty != 1 or settings.no_repeat_ngram:
+        return len(prompt)
+    return min(len(prompt), 2)
 
 
 def _check(settings: Settings) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -14,6 +15,7 @@ from torch import nn
 from polyhead.data.batching import device_of
 from polyhead.data.documents import Documents
 from polyhead.data.tokenizers import Explanation
+from polyhead.decoding.choices import check_least
 from polyhead.decoding.generate import Hear, Settings, before_stop, generate_ids
 from polyhead.decoding.sampling import Sampler
 from polyhead.errors import DataError, UsageError
@@ -93,21 +95,20 @@ class LanguageModel:
         """Options by the names of the command line, checked: none is ignored in silence."""
         given = {key: value for key, value in named.items() if value is not None}
         refuse(self.run, given, OPTIONS)
-        greedy, beam = bool(given.pop("greedy", False)), int(given.pop("beam", 1))
-        for key, value in {**given, "beam": beam}.items():
-            if key in ("n", "max_tokens", "beam", "batch_rows") and value < 1:
-                raise UsageError(f"{key.replace('_', '-')} {value} is not at least 1")
-        if greedy and beam > 1:
+        check_least(given)
+        greedy, beam = bool(given.pop("greedy", False)), given.pop("beam", None)
+        if greedy and beam is not None:
             raise UsageError("--greedy and --beam: choose one")
         copies = int(given.pop("n", 1))
         sampling = {key: given.pop(key) for key in SAMPLING if key in given}
-        searching = "--greedy" if greedy else f"--beam {beam}" if beam > 1 else None
+        searching = "--greedy" if greedy else None if beam is None else f"--beam {beam}"
+        beam = beam or 1  # a beam of one is greedy
         if searching and (sampling or copies > 1):
             idle = ", ".join(f"--{key.replace('_', '-')}" for key in sampling) or "-n"
             raise UsageError(f"{searching} does not draw at random, {idle} is about drawing")
         penalty = float(given.get("repetition_penalty", 1.0))
-        if not penalty > 0:
-            raise UsageError(f"repetition-penalty {penalty} is not above 0; 1 is none")
+        if not 0 < penalty < math.inf:
+            raise UsageError(f"repetition-penalty {penalty} is not a number above 0; 1 is none")
         for key in ("repetition_penalty", "no_repeat_ngram"):
             if beam > 1 and key in given:
                 raise UsageError(f"--beam does not go with --{key.replace('_', '-')}")
@@ -152,7 +153,7 @@ class LanguageModel:
         return [
             Generation(
                 prompt=prompt,
-                text=before_stop(self._after(row, one.tokens), settings.stop),
+                text=before_stop(self.task.tokenizer.text_after(row, one.tokens), settings.stop),
                 tokens=len(one.tokens),
                 log_probability=one.log_probability,
                 finish_reason=one.finish_reason,
@@ -213,16 +214,11 @@ class LanguageModel:
                 )
         return rows
 
-    def _after(self, row: list[int], tokens: list[int]) -> str:
-        """What tokens add to the text of a prompt, spaces between included."""
-        before = self.task.tokenizer.text(row)
-        whole = self.task.tokenizer.text([*row, *tokens])
-        return whole[len(before) :] if whole.startswith(before) else whole
-
     def _hearing(
         self, hear: Callable[[int, str], None], rows: list[list[int]], copies: int
     ) -> Hear:
-        return lambda row, tokens: hear(row, self._after(rows[row // copies], tokens))
+        text_after = self.task.tokenizer.text_after
+        return lambda row, tokens: hear(row, text_after(rows[row // copies], tokens))
 
     def evaluate(
         self,
