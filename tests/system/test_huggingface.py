@@ -435,6 +435,8 @@ def test_pickles_are_refused(copy: Path, tmp_path: Path) -> None:
     ("changes", "code", "said"),
     [
         ({"model_type": "llama"}, 2, "of type 'llama'; there are gpt2, openai-gpt, bert, marian"),
+        ({"model_type": ["gpt2"]}, 1, "config.json is damaged: a value has the wrong type"),
+        ({"n_embd": None}, 1, "config.json is damaged: a value has the wrong type"),
         ({"activation_function": "tanh"}, 2, "its activation is tanh (known: gelu_new, gelu, relu"),
         ({"tie_word_embeddings": False}, 2, "its output has weights of its own"),
         ({"n_layer": 3}, 1, "missing: transformer.h.2.ln_1.weight"),
@@ -448,6 +450,113 @@ def test_what_does_not_fit_is_told(
 ) -> None:
     change_config(copy, **changes)
     check_told(inside("import", copy, "--out", tmp_path / "run"), code, said)
+
+
+SIDES = [f"{side}_{key}" for side in ("encoder", "decoder")
+         for key in ("layers", "attention_heads", "ffn_dim")]  # fmt: skip
+MARIAN = {"model_type": "marian", "vocab_size": 50, "eos_token_id": 0, "pad_token_id": 49,
+          "decoder_start_token_id": 49, **dict.fromkeys(SIDES, 4)}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        ({"model_type": "gpt2", "layer_norm_epsilon": 1e-6}, "another epsilon than 1e-5"),
+        ({"model_type": "gpt2", "scale_attn_weights": False}, "scores are scaled in another way"),
+        (
+            {"model_type": "gpt2", "scale_attn_by_inverse_layer_idx": True},
+            "scores are scaled in another way",
+        ),
+        ({"model_type": "gpt2", "add_cross_attention": True}, "it attends to another model"),
+        ({"model_type": "openai-gpt", "afn": "gelu_new"}, "is gelu_new (known: gelu, relu, silu)"),
+        ({"model_type": "bert", "hidden_act": "relu"}, "its activation is relu, and ours gelu"),
+        (
+            {"model_type": "bert", "position_embedding_type": "relative_key"},
+            "its positions are relative_key, and ours absolute",
+        ),
+        ({"model_type": "bert", "type_vocab_size": 3}, "it tells 3 kinds of text apart, and ours"),
+        ({"model_type": "bert", "is_decoder": True}, "it is a decoder"),
+        (MARIAN | {"decoder_layers": 5}, "its encoder and decoder have different sizes"),
+        (MARIAN | {"encoder_ffn_dim": 5}, "its encoder and decoder have different sizes"),
+        (MARIAN | {"eos_token_id": 2}, "its end token is not 0"),
+        (MARIAN | {"pad_token_id": 1}, "or its pad token, which starts the decoder, is not the"),
+        (MARIAN | {"decoder_start_token_id": 1}, "which starts the decoder, is not the last"),
+        (MARIAN | {"decoder_vocab_size": 60}, "its languages have an embedding each"),
+        (MARIAN | {"activation_function": "tanh"}, "its activation is tanh (known: relu, gelu, "),
+    ],
+    ids=lambda value: value if isinstance(value, str) else value["model_type"],
+)
+def test_what_our_models_compute_otherwise_is_refused_with_the_reason(
+    tmp_path: Path, config: dict[str, Any], said: str
+) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    told = inside("import", tmp_path, "--out", tmp_path / "run")
+    check_told(told, 2, "cannot be taken in", said)
+    assert said in told.err.partition("cannot be taken in: ")[2].partition(";")[0], "alone"
+
+
+def test_a_marian_that_transformers_cannot_load_is_told(tmp_path: Path) -> None:
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    tokenizer = train(TokenizerConfig(kind="unigram", vocab_size=100), LINES * 3)
+    write_tokenizer(theirs, tokenizer, 40)
+    small_marian(theirs, tokenizer.size)
+    out = ("--out", tmp_path / "run")
+    last = tokenizer.size  # as if there were one more
+    ids = dict.fromkeys(("pad_token_id", "decoder_start_token_id"), last)
+    change_config(theirs, vocab_size=last + 1, decoder_vocab_size=last + 1, **ids)
+    check_told(inside("import", theirs, *out), 1, f"transformers cannot load {theirs}")
+    change_config(theirs, vocab_size=None)
+    check_told(inside("import", theirs, *out), 1, "config.json is damaged: a value has the wrong")
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"architectures": {"a": 1}}, "is damaged"),
+        ({"id2label": ["no", "yes"]}, "is damaged: a value has the wrong type"),
+        ({"hidden_size": None}, "model.d_model"),
+    ],
+    ids=str,
+)
+def test_a_damaged_config_of_a_bert_that_answers_is_told(
+    tmp_path: Path, settings: dict[str, Any], said: str
+) -> None:
+    small_bert(tmp_path, "BertForSequenceClassification")
+    change_config(tmp_path, **settings)
+    told = inside("import", tmp_path, "--out", tmp_path / "run")
+    check_told(told, 1 if "damaged" in said else 2, said)
+
+
+def in_shards(source: Path, folder: Path) -> Path:
+    """A copy of a directory whose weights lie in several files."""
+    shutil.copytree(source, folder, ignore=shutil.ignore_patterns("*.safetensors"))
+    model = transformers.GPT2LMHeadModel.from_pretrained(source)
+    model.save_pretrained(folder, max_shard_size="40KB")
+    assert len(list(folder.glob("model-*.safetensors"))) > 2
+    return folder
+
+
+def test_weights_in_several_files_are_taken_in(gpt2: Path, tmp_path: Path) -> None:
+    theirs = in_shards(gpt2, tmp_path / "shards")
+    same_weights(imported(gpt2, tmp_path / "whole"), imported(theirs, tmp_path / "run"))
+    index, out = theirs / "model.safetensors.index.json", ("--out", tmp_path / "none")
+    content = json.loads(index.read_text(encoding="utf-8"))
+    for damaged in ({}, {"weight_map": ["a"]}, {"weight_map": {"a": 5}}, {"weight_map": None}):
+        index.write_text(json.dumps(damaged), encoding="utf-8")
+        check_told(inside("import", theirs, *out), 1, "index.json is damaged")
+    index.write_text(json.dumps(content), encoding="utf-8")
+    sorted(theirs.glob("model-*.safetensors"))[1].unlink()
+    check_told(inside("import", theirs, *out), 1, "model-00002-of", "damaged or not a safetensors")
+
+
+def test_a_tokenizer_without_a_token_that_the_task_needs_is_told(
+    copy: Path, tmp_path: Path
+) -> None:
+    inner = hf.Tokenizer(models.WordLevel({"the": 0, "cat": 1}, unk_token="the"))
+    inner.save(str(copy / "tokenizer.json"))
+    told = inside("import", copy, "--out", tmp_path / "run")
+    check_told(told, 2, "has no token for the end of a document (</s> or <|endoftext|> or [SEP])")
 
 
 def test_a_broken_directory_is_told(copy: Path, tmp_path: Path) -> None:

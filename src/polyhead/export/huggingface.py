@@ -16,8 +16,9 @@ from tokenizers.processors import TemplateProcessing
 from polyhead.data.tokenizers import END_ID, UNKNOWN_ID, Tokenizer
 from polyhead.data.vocabularies import END, PAD, UNKNOWN
 from polyhead.decoding.translate import Options, translate_ids
-from polyhead.errors import MissingExtraError, PolyheadError, UsageError
+from polyhead.errors import PolyheadError, UsageError
 from polyhead.export.ctranslate2_model import as_transformer
+from polyhead.export.huggingface_loading import CLOSE, Theirs, library
 from polyhead.export.huggingface_names import contiguous, marian_tensors
 from polyhead.export.verify import TEXTS, Exported, Sentences, sentences_of
 from polyhead.files import new_folder, write_json, write_text
@@ -27,7 +28,6 @@ from polyhead.tasks.translation import Task
 
 ACTIVATIONS = {"relu": "relu", "gelu": "gelu", "gelu_tanh": "gelu_new", "silu": "silu"}
 """Ours as Marian's config.json calls them."""
-CLOSE = 1e-4  # largest difference of a logit
 GREEDY = 40  # tokens that greedy translations are compared on
 
 
@@ -55,17 +55,6 @@ def export_huggingface(run: Run, out: Path) -> Exported:
 
     new_folder(out, fill)
     return Exported(out, difference, sentences.origin)
-
-
-def library() -> Any:
-    try:
-        import transformers
-    except ModuleNotFoundError:
-        raise MissingExtraError(
-            "checking a Hugging Face export", "transformers", "interop"
-        ) from None
-    transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    return transformers
 
 
 def _check_fits(task: Task, model: Transformer) -> None:
@@ -169,11 +158,8 @@ def compare_translations(
     The folder is loaded as its users load it. Raises PolyheadError where it does otherwise than
     ours: logits, greedy translations, what the tokenizer makes of texts.
     """
-    transformers = library()
-    theirs = transformers.AutoModelForSeq2SeqLM.from_pretrained(
-        folder, local_files_only=True, dtype=torch.float32
-    ).eval()
-    cutter = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    loaded = Theirs.load(folder, "Seq2SeqLM")
+    theirs = loaded.model
     examples = sentences.corpus.examples
     batch = examples.batch(torch.arange(len(examples)).numpy())
     mask = (batch.source_positions >= 0).long()
@@ -198,7 +184,7 @@ def compare_translations(
         if hypotheses and row[: len(wanted)] != wanted:
             problems.append("greedy translations differ")
             break
-    problems += _tokenizer_problems(cutter, task, sentences)
+    problems += _tokenizer_problems(loaded.tokenizer, task, sentences)
     if problems:
         raise PolyheadError(
             f"the model does otherwise in transformers than here on {sentences.origin}: "

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -20,11 +22,12 @@ from torch import Tensor, nn
 from polyhead import registry
 from polyhead.data.tokenizers import Tokenizer
 from polyhead.errors import MissingExtraError, PolyheadError, RunError, UsageError
-from polyhead.export.huggingface import compare_translations, library
+from polyhead.export.huggingface import compare_translations
 from polyhead.export.huggingface_formats import FORMATS, Format, Settings, Weights
 from polyhead.export.huggingface_heads import by_head
 from polyhead.export.huggingface_labelled import compare_answers
 from polyhead.export.huggingface_language import compare
+from polyhead.export.huggingface_loading import library
 from polyhead.export.marian_tokenizers import has_pair, read_pair
 from polyhead.export.verify import TEXTS, Exported, random_sentences
 from polyhead.models.bert import BERT
@@ -48,17 +51,20 @@ def import_huggingface(source: str, out: Path) -> Exported:
     folder.check_free(out)
     place = _local(source)
     settings = _json(place, "config.json")
-    kind = _format(place, settings)
+    with _reading(place / "config.json"):
+        kind = _format(place, settings)
     weights: Weights = _named(kind, _weights(place))
-    if kind.task == "masked_lm":
-        kind, weights = by_head(kind, settings, weights)
+    with _reading(place / "config.json"):
+        if kind.task == "masked_lm":
+            kind, weights = by_head(kind, settings, weights)
+        sections = kind.sections(settings, weights)
     source_tokenizer, tokenizer = _tokenizers(kind, place)
     _check_special(kind, place, tokenizer)
     recipe = load_recipe(
         {
             "name": re.sub(r"[^\w.+-]+", "-", Path(source).name).strip("-") or "imported",
             "task": kind.task,
-            **_sections(kind, place, settings, weights),
+            **sections,
             "tokenizer": _tokenizer_section(tokenizer),
             "training": {"max_steps": 1},
         },
@@ -129,20 +135,20 @@ def _format(place: Path, settings: Settings) -> Format:
             f"{place} holds a model of type {settings.get('model_type')!r}; there are "
             f"{', '.join(FORMATS)}"
         )
-    try:
-        reasons = [reason for reason, holds in kind.refused(settings).items() if holds]
-    except KeyError as missing:
-        raise RunError(f"{place}/config.json is damaged: it has no {missing}") from None
-    if reasons:
+    if reasons := [reason for reason, holds in kind.refused(settings).items() if holds]:
         raise UsageError(f"{place} cannot be taken in: {'; '.join(reasons)}")
     return kind
 
 
-def _sections(kind: Format, place: Path, settings: Settings, weights: Weights) -> dict[str, Any]:
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Raise RunError where a JSON file lacks a value, or has one of the wrong type."""
     try:
-        return kind.sections(settings, weights)
+        yield
     except KeyError as missing:
-        raise RunError(f"{place}/config.json is damaged: it has no {missing}") from None
+        raise RunError(f"{path} is damaged: it has no {missing}") from None
+    except (AttributeError, TypeError, ValueError) as error:
+        raise RunError(f"{path} is damaged: a value has the wrong type ({error})") from None
 
 
 def _weights(place: Path) -> dict[str, Tensor]:
@@ -150,8 +156,10 @@ def _weights(place: Path) -> dict[str, Tensor]:
     if (place / "model.safetensors").is_file():
         return read_weights(place / "model.safetensors")
     if (place / "model.safetensors.index.json").is_file():
-        files = _json(place, "model.safetensors.index.json").get("weight_map", {}).values()
-        parts = [read_weights(place / Path(name).name) for name in sorted(set(files))]
+        with _reading(place / "model.safetensors.index.json"):
+            index = _json(place, "model.safetensors.index.json")
+            files = sorted({Path(name).name for name in index["weight_map"].values()})
+        parts = [read_weights(place / name) for name in files]
         return {name: tensor for part in parts for name, tensor in part.items()}
     if pickled := sorted(p.name for p in place.glob("*") if p.suffix in (".bin", ".pt", ".pth")):
         raise UsageError(
@@ -182,8 +190,8 @@ def _fill(
     """Copy the weights in; raises RunError naming what does not fit."""
     views = kind.tensors(model)
     embedding = weights.get(kind.embedding)
-    if embedding is None:
-        raise RunError(f"the weights of {place} have no {kind.embedding}")
+    if embedding is None or embedding.dim() != 2:
+        raise RunError(f"the weights of {place} have no matrix {kind.embedding}")
     rows = len(embedding)
     if rows != tokenizer.size:
         raise RunError(

@@ -16,8 +16,8 @@ from torch import Tensor
 from polyhead import registry
 from polyhead.data.framing import Framer
 from polyhead.errors import PolyheadError, UsageError
-from polyhead.export.huggingface import CLOSE, library
-from polyhead.export.huggingface_language import Theirs, bert_config, write_tokenizer
+from polyhead.export.huggingface_language import bert_config, write_tokenizer
+from polyhead.export.huggingface_loading import CLOSE, Theirs, library
 from polyhead.export.huggingface_names import bert_tensors, contiguous
 from polyhead.export.verify import LINES, TEXTS, Exported
 from polyhead.files import new_folder, write_json

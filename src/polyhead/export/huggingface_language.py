@@ -7,7 +7,6 @@ BertForMaskedLM or a BertForPreTraining.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ from polyhead import registry
 from polyhead.data.tokenizers import Tokenizer
 from polyhead.decoding.generate import Settings, generate_ids
 from polyhead.errors import PolyheadError, UsageError
-from polyhead.export.huggingface import CLOSE, library
+from polyhead.export.huggingface_loading import CLOSE, Theirs, library
 from polyhead.export.huggingface_names import bert_tensors, contiguous, gpt_tensors
 from polyhead.export.verify import Exported, texts_of
 from polyhead.files import new_folder, write_json, write_text
@@ -178,31 +177,6 @@ def write_tokenizer(folder: Path, model: nn.Module, tokenizer: Tokenizer) -> Non
 
 
 # --- comparing
-
-
-@dataclass(frozen=True)
-class Theirs:
-    """What transformers loads from a folder."""
-
-    model: Any
-    tokenizer: Any
-
-    @classmethod
-    def load(cls, folder: Path, kind: str) -> Theirs:
-        """As AutoModelForKIND, or AutoModel without a kind.
-
-        Raises PolyheadError where transformers cannot.
-        """
-        transformers = library()
-        try:
-            auto = getattr(transformers, f"AutoModelFor{kind}" if kind else "AutoModel")
-            loaded = auto.from_pretrained(
-                folder, local_files_only=True, use_safetensors=True, dtype=torch.float32
-            )
-            cutter = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        except Exception as error:  # anything at all may be wrong with a folder
-            raise PolyheadError(f"transformers cannot load {folder}: {error}") from None
-        return cls(loaded.eval(), cutter)
 
 
 @torch.no_grad()
