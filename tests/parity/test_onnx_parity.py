@@ -11,7 +11,7 @@ from torch import nn
 
 from polyhead.errors import UsageError
 from polyhead.export import onnx_export
-from polyhead.models import bert, gpt, rnn_seq2seq
+from polyhead.models import gpt, rnn_seq2seq
 
 runtime = pytest.importorskip("onnxruntime", reason="ONNX Runtime is not installed")
 
@@ -19,19 +19,13 @@ SIZE = {"d_model": 32, "num_heads": 4, "d_ff": 64}
 
 
 def judging_gpt() -> nn.Module:
-    config = gpt.Config(**SIZE, num_layers=2, max_length=40, norm="post")
+    config = gpt.Config(**SIZE, num_layers=1, max_length=40, norm="post")
     return gpt.build(config, vocab_size=50, purpose="sequence", outputs=3)
 
 
-def tagging_bert() -> nn.Module:
-    config = bert.Config(**SIZE, num_layers=2, max_length=40)
-    return bert.build(config, vocab_size=50, purpose="tokens", outputs=3)
-
-
-@pytest.mark.parametrize("build", [judging_gpt, tagging_bert])
-def test_fine_tuned_models_have_a_graph_for_all_lengths(build: object, tmp_path: Path) -> None:
+def test_a_fine_tuned_gpt_has_a_graph_for_all_lengths(tmp_path: Path) -> None:
     torch.manual_seed(1)
-    graph = onnx_export.graph_of(build().eval())  # type: ignore[operator]
+    graph = onnx_export.graph_of(judging_gpt().eval())
     onnx_export._write(graph, tmp_path / "model.onnx")
     session = runtime.InferenceSession(tmp_path / "model.onnx")
     for shape in ((1, 1), (3, 8), (5, 40)):

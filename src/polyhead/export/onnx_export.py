@@ -77,12 +77,13 @@ def library() -> Any:
 
 
 class Graph(nn.Module):
-    """A model from ids [B,T] to logits; `inputs` are the names of its arguments, in their order.
+    """A model from ids [B,T] to what its heads give; arguments and results by name, in order.
 
     Masks [B,T] are 1 at tokens and 0 after a row's last one.
     """
 
     inputs: tuple[str, ...]
+    outputs: tuple[str, ...] = ("logits",)
 
     def __init__(self, model: nn.Module, vocabulary: int):
         super().__init__()
@@ -132,10 +133,15 @@ class _Filling(Graph):
 
     inputs = ("input_ids", "attention_mask", "token_type_ids")
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor) -> Tensor:
+    def forward(
+        self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor
+    ) -> Tensor | tuple[Tensor, Tensor]:
         model = cast(BERT, self.model)
         hidden = model(input_ids, _positions(attention_mask), token_type_ids)
-        return model.answer(hidden) if model.head is None else model.head(hidden)
+        if model.head is None:
+            return model.answer(hidden)
+        logits: Tensor = model.head(hidden)
+        return logits if model.next_sentence is None else (logits, model.next_sentence(hidden))
 
 
 class _Translating(Graph):
@@ -161,7 +167,10 @@ def graph_of(model: nn.Module) -> Graph:
         sizes = (len(model.source_embedding.weight), len(model.target_embedding.weight))
         return _Translating(model, min(sizes))
     if isinstance(model, BERT):
-        return _Filling(model, len(model.embedding.weight))
+        graph = _Filling(model, len(model.embedding.weight))
+        if model.next_sentence is not None:
+            graph.outputs = ("logits", "next_sentence")
+        return graph
     if isinstance(model, GPT):
         kind = _Writing if model.answers is None else _Judging
         return kind(model, len(model.embedding.weight))
@@ -182,7 +191,7 @@ def _write(graph: Graph, path: Path) -> None:
             f=path,
             dynamo=True,
             input_names=list(graph.inputs),
-            output_names=["logits"],
+            output_names=list(graph.outputs),
             dynamic_shapes={name: {0: rows, 1: length} for name, length in lengths.items()},
             external_data=sum(p.nbytes for p in graph.parameters()) > LARGE,
             verbose=False,
@@ -207,8 +216,13 @@ def _quietly() -> Iterator[None]:
 def _difference(graph: Graph, session: Any, rows: int, tokens: int) -> float:
     """The largest difference of a logit at inputs of one shape."""
     inputs = graph.example(rows, tokens)
-    (theirs,) = session.run(None, {name: tensor.numpy() for name, tensor in inputs.items()})
-    apart = (graph(**inputs) - torch.from_numpy(theirs)).abs()
-    if isinstance(graph, _Filling) and apart.dim() == 3:
-        apart = apart[inputs["attention_mask"] > 0]  # nobody reads what stands in padding
-    return float(apart.max())
+    feed = {name: tensor.numpy() for name, tensor in inputs.items()}
+    theirs = session.run(list(graph.outputs), feed)
+    made = graph(**inputs)
+    worst = 0.0
+    for ours, other in zip(made if isinstance(made, tuple) else (made,), theirs, strict=True):
+        apart = (ours - torch.from_numpy(other)).abs()
+        if isinstance(graph, _Filling) and apart.dim() == 3:
+            apart = apart[inputs["attention_mask"] > 0]  # nobody reads what stands in padding
+        worst = max(worst, float(apart.max()))
+    return worst
