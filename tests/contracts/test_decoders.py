@@ -18,6 +18,7 @@ from polyhead.attention.evaluations import use_explicit_below
 from polyhead.attention.masks import EMPTY, positions_of
 from polyhead.layers.loss import cross_entropy
 from polyhead.layers.packed import count_packed, pack
+from polyhead.models import gpt
 from polyhead.runs.folder import load_weights, read_weights, weights_of
 from polyhead.training.recompute import recompute
 
@@ -323,6 +324,26 @@ def test_packed_fp32_gives_the_same_logits(kind: str, keys: dict[str, Any]) -> N
     packed = pack(model, "fp32")
     assert sum(count_packed(packed).values()) == 2 * 4 + 1  # two blocks of four, and the head
     torch.testing.assert_close(logits_of(packed, tokens), before, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize(("norm", "smaller"), [("pre", 16**-0.5), ("post", 1.0)])
+def test_projections_into_the_residual_sum_begin_smaller_the_deeper_a_gpt2_is(
+    norm: Any, smaller: float
+) -> None:
+    torch.manual_seed(7)
+    config = gpt.Config(d_model=64, num_layers=8, num_heads=2, d_ff=128, max_length=8, norm=norm)
+    model = gpt.build(config, vocab_size=200)
+    for block in model.blocks:
+        for linear, std in (
+            (block.attention.query_key_value, 0.02),
+            (block.attention.output, 0.02 * smaller),
+            (block.feedforward.inner, 0.02),
+            (block.feedforward.outer, 0.02 * smaller),
+        ):
+            assert float(linear.weight.std()) == pytest.approx(std, rel=0.06)
+            assert not bool(linear.bias.any())
+    for table in (model.embedding.weight, model.positions.table):
+        assert float(table.std()) == pytest.approx(0.02, rel=0.1)
 
 
 GPTS = [  # vocabulary and millions of parameters: nanoGPT's, GPT-1's and GPT-2's
