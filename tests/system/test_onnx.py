@@ -15,6 +15,9 @@ from test_masked_lm import write_pairs_recipe
 
 import polyhead
 from polyhead.data.labelled import Labelled
+from polyhead.errors import UsageError
+from polyhead.export import onnx_export
+from polyhead.models import rnn_seq2seq
 
 runtime = pytest.importorskip("onnxruntime", reason="ONNX Runtime is not installed")
 pytestmark = pytest.mark.xdist_group("onnx")
@@ -76,15 +79,15 @@ def test_a_masked_language_model_with_its_head_and_that_for_next_sentences(tmp_p
 
 
 @pytest.mark.parametrize(
-    ("task", "line"),
+    ("task", "kind", "line"),
     [
-        ("regression", "a red cat sat here\ta cat"),
-        ("multiple_choice", "what is it\tred\tdog"),
-        ("question_answering", "which animal ?\tit is near . a red hen sat here ."),
+        ("regression", "bert", "a red cat sat here\ta cat"),
+        ("multiple_choice", "gpt", "what is it\tred\tdog sat here"),
+        ("question_answering", "bert", "which animal ?\tit is near . a red hen sat here ."),
     ],
 )
-def test_a_model_that_answers_about_texts(tmp_path: Path, task: str, line: str) -> None:
-    model, session = graph_of(write_task(tmp_path, task))
+def test_a_model_that_answers_about_texts(tmp_path: Path, task: str, kind: str, line: str) -> None:
+    model, session = graph_of(write_task(tmp_path, task, kind))
     objective = model.task.objective
     parts = objective.input(line, model.task.data)
     corpus = model.task.encode([Labelled(parts, None, "here")])
@@ -94,13 +97,24 @@ def test_a_model_that_answers_about_texts(tmp_path: Path, task: str, line: str) 
         "attention_mask": (batch.positions >= 0).long().numpy(),
         "token_type_ids": batch.texts.numpy(),
     }
+    feed = {one.name: feed[one.name] for one in session.get_inputs()}
+    assert ("token_type_ids" in feed) == (kind == "bert")
     (logits,) = session.run(["logits"], feed)
     answers = [logits[0] if task == "question_answering" else logits]
     (said,) = objective.say(answers, corpus.examples, model.task.known)
     (own,) = model.classify([line])
+    if task != "question_answering":
+        assert len(logits) == 2, "both orders, or both choices"
+        assert bool((batch.positions < 0).any()) == (task == "multiple_choice"), "padding"
     if task == "regression":
-        assert len(logits) == 2, "both orders"
         assert said["label"] == pytest.approx(own["label"], abs=1e-3)
     else:
         assert said["label"] == own["label"]
         assert said["probability"] == pytest.approx(own["probability"], abs=1e-4)
+
+
+def test_a_model_that_writes_step_by_step_has_no_graph() -> None:
+    config = rnn_seq2seq.Config(d_model=8)
+    model = rnn_seq2seq.build(config, source_vocab=9, target_vocab=9, shared=True)
+    with pytest.raises(UsageError, match="RNNSeq2Seq to onnx"):
+        onnx_export.graph_of(model)
