@@ -240,6 +240,11 @@ class Recipe(Section):
         model, training = self.model, self.training
         if training.lora is not None and isinstance(model, ModelSection) and not model.from_:
             raise ValueError("training.lora adds to the weights of model.from, which is not given")
+        return self
+
+    @model_validator(mode="after")
+    def _sharding_goes_alone(self) -> Recipe:
+        training = self.training
         if training.lora is not None and training.sharding != "none":
             raise ValueError("training.lora does not go with training.sharding; leave one out")
         if training.compile and training.sharding != "none":

@@ -114,6 +114,99 @@ def test_numbers_no_optimiser_takes_are_told(change: str) -> None:
     assert problems(raw(), f"training.{change}")
 
 
+TWO_FORMS = "data.train: give either source and target, or file (or hub) with its columns"
+NO_END = "training: say when to stop: max_steps, max_minutes, max_epochs or max_tokens"
+NO_F1 = "training.early_stopping.metric: the task translation has no f1"
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"training": {"batch_tokenz": 3}}, ["training.batch_tokenz: unknown", NO_END]),
+        ({"training": {"clip": -1}}, ["training.clip: input", NO_END]),
+        (
+            {"training": {"batch_tokenz": 3, "early_stopping": {"metric": "f1"}}},
+            ["training.batch_tokenz: unknown", NO_END, NO_F1],
+        ),
+        (
+            {
+                "training": {"early_stopping": {"metric": "f1", "patience": 0}, "max_steps": 1},
+                "model": {"kind": "transformer", "dropuot": 0.1},
+            },
+            ["model.dropuot: unknown", "training.early_stopping.patience: input", NO_F1],
+        ),
+        (
+            {"training": {"max_steps": 1, "lora": {}, "sharding": "fsdp", "compile": True}},
+            ["training.lora adds to", "training.lora does not go with training.sharding"],
+        ),
+        (
+            {"model": {"kind": "transformer", "colour": 1, "d_model": 30, "num_heads": 4}},
+            ["model.colour: unknown", "model: d_model 30 is not divisible by num_heads 4"],
+        ),
+        (
+            {"model": {"kind": "transformer", "preset": "tiny", "dropout": 2, "num_heads": 3}},
+            ["model.dropout: input", "model: d_model 128 is not divisible by num_heads 3"],
+        ),
+    ],
+    ids=str,
+)
+def test_a_wrong_key_does_not_hide_what_is_wrong_with_the_others(
+    changes: dict[str, Any], expected: list[str]
+) -> None:
+    found = problems(raw(**changes))
+    assert len(found) == len(expected), found
+    for line in expected:
+        assert any(problem.startswith(line) for problem in found), (line, found)
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_a_wrong_key_of_a_corpus_does_not_hide_that_its_keys_do_not_go_together(
+    several: bool,
+) -> None:
+    recipe = raw()
+    wrong = {"source": "a.ko", "file": "a.tsv", "colour": "red"}
+    recipe["data"]["train"] = [CORPUS, wrong] if several else wrong
+    place = "data.train.1" if several else "data.train"
+    unknown, forms = problems(recipe)
+    assert unknown.startswith(f"{place}.colour: unknown key")
+    assert forms == TWO_FORMS.replace("data.train", place)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"training": {"max_stepz": 100}},  # no: say when to stop
+        {"training": {"max_steps": -1}},
+        {"training": {"max_steps": 1, "early_stopping": {"metric": "blue"}}},
+        {"training": {"max_steps": 1, "lora": {"rank": 0}}, "model": {"kind": "transformer"}},
+        {"model": {"kind": "transformer", "d_model": "wide", "num_heads": 3}},
+        {"model": {"kind": "transformer", "d_modell": 96, "num_heads": 3}},
+        {"model": {"kind": "rnn_seq2seq", "attention": {"score": "cat", "width": 3}}},
+        {"tokenizer": {"new": "x"}},
+    ],
+    ids=str,
+)
+def test_a_wrong_value_is_one_problem_and_none_comes_of_leaving_it_out(
+    changes: dict[str, Any],
+) -> None:
+    found = problems(raw(**changes))
+    if "lora" in str(changes):
+        assert found.pop().startswith("training.lora adds to the weights of model.from")
+    assert len(found) == 1, found
+
+
+@pytest.mark.parametrize("corpus", [{"source": "a.ko", "taget": "b"}, {"source": 3, "target": "b"}])
+def test_a_wrong_value_of_a_corpus_is_one_problem(corpus: dict[str, Any]) -> None:
+    recipe = raw()
+    recipe["data"]["valid"] = corpus
+    assert len(problems(recipe)) == 1
+
+
+def test_a_key_that_is_no_text_is_a_problem_beside_others() -> None:
+    recipe = raw(training={3: 4, "clip": -1})
+    assert len(problems(recipe)) >= 2
+
+
 def test_a_key_in_the_wrong_section_is_shown_its_place() -> None:
     (found,) = problems(raw(batch_tokens=100))
     assert found == "batch_tokens: unknown key; did you mean training.batch_tokens?"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
 from typing import Any, get_args
 
@@ -24,11 +24,16 @@ def problems_of(
             yield f"{path}: missing"
         else:
             message = item["msg"].removeprefix("Value error, ")
-            message = message[0].lower() + message[1:]
             if item["type"] == "string_type" and isinstance(item["input"], bool):
                 message += "; YAML reads no, off, yes and on as true or false: put it in quotes"
             shown = "" if isinstance(item["input"], dict | list) else f" (found {item['input']!r})"
-            yield f"{path}: {message}{shown}" if path else message
+            yield told(path, message + shown)
+
+
+def told(path: str, message: str) -> str:
+    """A problem's line: where it is, and what."""
+    message = message[0].lower() + message[1:]
+    return f"{path}: {message}" if path else message
 
 
 def _as_written(location: tuple[int | str, ...], raw: Any) -> list[int | str]:
@@ -51,34 +56,39 @@ def _suggest(schema: type[BaseModel], location: list[Any]) -> str:
     """The nearest valid key at the same place, else the same key's right place elsewhere."""
     *parents, wrong = [str(p) for p in location]
     here = _fields_at(schema, [p for p in parents if not p.isdecimal()])
-    near = get_close_matches(wrong, here, 1, cutoff=0.6)
-    if near:
-        return f"; did you mean {near[0]!r}?"
+    if near := nearest(wrong, here):
+        return f"; did you mean {near!r}?"
     elsewhere = [path for path in _all_paths(Recipe) if path.rsplit(".", 1)[-1] == wrong]
     if elsewhere:
         return f"; did you mean {elsewhere[0]}?"
     return f"; valid here: {', '.join(here)}" if here else ""
 
 
+def nearest(wrong: str, known: Iterable[str]) -> str | None:
+    """The valid key that a wrong one is most like, if it is like any."""
+    return next(iter(get_close_matches(wrong, known, 1, cutoff=0.6)), None)
+
+
 def _fields_at(schema: type[BaseModel], parents: list[str]) -> list[str]:
     for parent in parents:
         field = schema.model_fields.get(parent)
-        inner = _section_of(field.annotation) if field else None
+        inner = section_of(field.annotation) if field else None
         if inner is None:
             continue  # a list's or union's own step in the path
         schema = inner
     return [field.alias or name for name, field in schema.model_fields.items()]
 
 
-def _section_of(annotation: Any) -> type[BaseModel] | None:
+def section_of(annotation: Any) -> type[BaseModel] | None:
+    """The schema of the section that a field holds, or of each in its list."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
-    return next((s for a in get_args(annotation) if (s := _section_of(a))), None)
+    return next((s for a in get_args(annotation) if (s := section_of(a))), None)
 
 
 def _all_paths(schema: type[BaseModel], prefix: str = "") -> Iterator[str]:
     for name, field in schema.model_fields.items():
         yield prefix + (field.alias or name)
-        inner = _section_of(field.annotation)
+        inner = section_of(field.annotation)
         if inner is not None and inner is not Section:
             yield from _all_paths(inner, f"{prefix}{name}.")

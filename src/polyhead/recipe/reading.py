@@ -15,6 +15,7 @@ from polyhead.config import DataSection, Family, Recipe, Section
 from polyhead.errors import RecipeError, UsageError
 from polyhead.recipe import text as recipe_text
 from polyhead.recipe.faults import problems_of
+from polyhead.recipe.remaining import rest_of
 
 
 def load_recipe(
@@ -120,6 +121,7 @@ def _check(raw: dict[str, Any], context: dict[str, Any], where: str) -> Recipe:
     """Check each section by its own schema, so that every problem of every section is listed."""
     problems: list[str] = []
     raw = dict(raw)
+    right: dict[str, Any] = {}  # what is right of sections with faults
     kind, task = _kind(raw.get("model")), raw.get("task")
     for key, room, schema, name in (
         ("model", "models", "Config", kind),
@@ -146,12 +148,16 @@ def _check(raw: dict[str, Any], context: dict[str, Any], where: str) -> Recipe:
         except ValidationError as error:
             problems += problems_of(error, section, key, given)
             raw[key] = Section()
+            if isinstance(given, dict):
+                right[key], more = rest_of(section, given, key, context)
+                problems += more
     try:
         recipe = Recipe.model_validate(raw, context=context)
     except ValidationError as error:
         problems += problems_of(error, Recipe, "", raw)
     if problems:
-        raise RecipeError(where, problems)
+        problems += rest_of(Recipe, raw | right, "", context)[1]
+        raise RecipeError(where, list(dict.fromkeys(problems)))
     return recipe
 
 
