@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 from pathlib import Path
+from typing import Any
 
 import pytest
 from polyhead_system import check_told, inside, outside, write_recipe
 
 import polyhead
+from polyhead.cli.main import app
 from polyhead.recipe.reading import load_recipe, shipped_recipes
 
 COMMANDS = (
@@ -79,11 +83,59 @@ def test_an_unknown_command_is_wrong_use() -> None:
         ("translate RUN --beam", ("--beam needs a value after it",)),
         ("finetune r", ("`finetune` needs --from FROM", "RECIPE [OVERRIDES...] --from FROM")),
         ("verify-resume", ("needs RECIPE: a recipe's file, or the name of a shipped one",)),
+        ("explain RUN --jsn", ("unknown option --jsn; did you mean --json?", "last, after --")),
+        ("inspect RUN --positons --out x.png", ("--positons; did you mean --positions?",)),
+        ("generate RUN --prompt --json", ("--prompt needs a value", "write --prompt=--json")),
+        ("generate RUN --prompt -n 3", ("--prompt needs a value after it, and -n is an option",)),
+        ("generate RUN --stop", ("--stop needs a value after it",)),
+        ("score RUN --source --target a", ("--source needs a value after it, and --target",)),
     ],
 )
 def test_a_wrong_command_line_says_what_to_type(line: str, phrases: tuple[str, ...]) -> None:
     words = line.split()
     check_told(inside(*words), 2, *phrases, f"`polyhead {words[0]} --help`")
+
+
+class Heard(Exception):
+    """What a command was called with, instead of running it."""
+
+
+@pytest.mark.parametrize(
+    ("command", "words", "heard"),
+    [
+        ("generate", ["RUN", "--prompt", "- item"], {"prompt": "- item"}),
+        ("generate", ["RUN", "--prompt=-5", "-n", "3"], {"prompt": "-5", "n": 3}),
+        ("generate", ["RUN", "--prompt=--json", "--json"], {"prompt": "--json", "json_": True}),
+        ("generate", ["RUN", "--stop", "--", "--stop", "-n 1"], {"stop": ("--", "-n 1")}),
+        ("generate", ["RUN", "--stop", "--", "--json"], {"stop": ("--",), "json_": True}),
+        ("generate", ["RUN", "--stop", "-"], {"stop": ("-",)}),
+        ("translate", ["RUN", "--prefix", "- Hallo", "a"], {"prefix": "- Hallo", "file": "a"}),
+        ("translate", ["RUN", "-", "--prefix", ""], {"prefix": "", "file": "-"}),
+        ("inspect", ["RUN", "a", "--target", "-5 Grad", "--out", "x"], {"target": "-5 Grad"}),
+        ("inspect", ["RUN", "--out", "x", "-a"], {"text": "-a", "out": Path("x")}),
+        ("fill", ["RUN", "- [MASK]", "--top", "2"], {"text": "- [MASK]", "top": 2}),
+        ("explain", ["RUN", "- a", "--json"], {"text": "- a", "json_": True}),
+        ("explain", ["RUN", "--json", "- a"], {"text": "- a", "json_": True}),
+        ("explain", ["RUN", "-- so it is"], {"text": "-- so it is"}),
+        ("explain", ["RUN", "--", "--json"], {"text": "--json"}),
+        ("explain", ["RUN", "--wherefore"], {"text": "--wherefore"}),
+    ],
+    ids=str,
+)
+def test_a_text_may_begin_with_a_hyphen(
+    monkeypatch: pytest.MonkeyPatch, command: str, words: list[str], heard: dict[str, Any]
+) -> None:
+    function = app[command].default_command
+
+    @functools.wraps(function)
+    def hear(*given: Any, **named: Any) -> None:
+        raise Heard(inspect.signature(function).bind(*given, **named).arguments)
+
+    monkeypatch.setattr(app[command], "default_command", hear)
+    with pytest.raises(Heard) as found:
+        inside(command, *words)
+    (arguments,) = found.value.args
+    assert {key: arguments.get(key) for key in heard} == heard
 
 
 def test_verify_resume_needs_steps_to_be_killed_between(corpus: Path, tmp_path: Path) -> None:

@@ -32,7 +32,12 @@ def explain(error: cyclopts.CycloptsError, app: cyclopts.App, typed: Sequence[st
         message = _missing(command, error.argument, typed)
     else:
         message = str(error)
-    return f"{message}\nusage: {_usage(command, known)}\n`polyhead {command} --help` explains it."
+    return f"{message}\n{closing(command, known)}"
+
+
+def closing(command: str, known: Sequence[Argument]) -> str:
+    """How a command is written, and where to look."""
+    return f"usage: {_usage(command, known)}\n`polyhead {command} --help` explains it."
 
 
 def _no_command(app: cyclopts.App, typed: Sequence[str]) -> str:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from polyhead.cli.lines import Flag, Input, input_lines, typed
+from polyhead.cli.lines import Flag, Input, Text, Texts, input_lines, typed
 from polyhead.cli.train import Json
 from polyhead.errors import UsageError
 
@@ -19,7 +19,7 @@ BETWEEN = "---"  # stands between several continuations on a terminal
 def generate(
     run: Path,
     *,
-    prompt: str | None = None,
+    prompt: Text | None = None,
     prompts: Input | None = None,
     n: Annotated[int, Parameter(name=["-n", "--count"])] = 1,
     max_tokens: int | None = None,
@@ -33,7 +33,7 @@ def generate(
     seed: int | None = None,
     repetition_penalty: float | None = None,
     no_repeat_ngram: int | None = None,
-    stop: Annotated[tuple[str, ...], Parameter(negative="", consume_multiple=False)] = (),
+    stop: Texts = (),
     precision: Literal["fp32", "bf16", "int8"] = "fp32",
     engine: Literal["torch", "ctranslate2"] = "torch",
     json_: Json = False,
@@ -95,8 +95,6 @@ def generate(
         texts = [typed(prompt)]
     elif prompts is not None:
         texts = list(input_lines(prompts))
-        if not texts:
-            raise UsageError(f"{prompts}: there is no prompt, a line each")
     model = api.load(run, precision, engine=engine, say=say)
     options: dict[str, Any] = {
         **{"n": n, "max_tokens": max_tokens, "greedy": greedy or None, "beam": beam},

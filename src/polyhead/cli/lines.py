@@ -13,6 +13,13 @@ from polyhead.errors import UsageError
 from polyhead.files import STANDARD_INPUT, cannot_write, decode_lines, read_lines
 
 Flag = Parameter(negative="")
+Text = Annotated[str, Parameter(allow_leading_hyphen=True)]
+"""A text, which may begin with -."""
+Texts = Annotated[
+    tuple[str, ...],
+    Parameter(allow_leading_hyphen=True, negative="", consume_multiple=False),
+]
+"""Several, each after the option's name."""
 
 
 def _not_an_option(_: object, value: str | None) -> None:

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
-from polyhead.cli.lines import Flag, Side, Sink, aligned, typed
+from polyhead.cli.lines import Flag, Side, Sink, Text, aligned, typed
 from polyhead.cli.train import Json
 from polyhead.errors import UsageError
 
@@ -41,10 +41,10 @@ def align(run: Path, *, source: Side, target: Side, output: Path | None = None) 
 
 def inspect(
     run: Path,
-    text: str | None = None,
+    text: Text | None = None,
     *,
     out: Path,
-    target: str | None = None,
+    target: Text | None = None,
     positions: Annotated[bool, Flag] = False,
 ) -> None:
     """Draw what a model attends to, every layer and head; or a translator's positional encodings.
@@ -75,7 +75,7 @@ def inspect(
         print(translator.attention(typed(text), target and typed(target)).save(out))
 
 
-def explain(run: Path, text: str, *, json_: Json = False) -> None:
+def explain(run: Path, text: Text, *, json_: Json = False) -> None:
     """Show how a text is cut into tokens, their ids, and what is unknown.
 
     Parameters

@@ -15,6 +15,7 @@ from rich.console import Console
 
 from polyhead import __version__, machine, memory
 from polyhead.cli import faults
+from polyhead.cli.hyphens import bound
 from polyhead.errors import PolyheadError, Stopped
 
 app = cyclopts.App(
@@ -62,13 +63,14 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(1)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8")  # as the input is, whatever the locale says
+    typed = sys.argv[1:] if arguments is None else arguments
     try:
         try:
-            app(arguments, exit_on_error=False, print_error=False, error_console=stderr)
+            typed = bound(app, typed)
+            app(typed, exit_on_error=False, print_error=False, error_console=stderr)
         finally:
             sys.stdout.flush()  # what cannot be written is told here, not while Python ends
     except cyclopts.CycloptsError as error:
-        typed = sys.argv[1:] if arguments is None else arguments
         message = faults.explain(error, app, typed)
         stderr.print(f"polyhead: {message}", markup=False, soft_wrap=True)
         sys.exit(2)

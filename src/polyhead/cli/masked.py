@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from polyhead.cli.lines import Input, input_lines, typed
+from polyhead.cli.lines import Input, Text, input_lines, typed
 from polyhead.cli.train import Json
 from polyhead.errors import UsageError
 from polyhead.files import cannot_write
 
 
-def fill(run: Path, text: str, *, top: int = 5, json_: Json = False) -> None:
+def fill(run: Path, text: Text, *, top: int = 5, json_: Json = False) -> None:
     """Show the likeliest tokens for every [MASK] in a text.
 
     Parameters

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from polyhead.cli.lines import Flag, Input, LinesBar, Sink, input_lines, typed
+from polyhead.cli.lines import Flag, Input, LinesBar, Sink, Text, input_lines, typed
 from polyhead.errors import UsageError
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def translate(
     top_k: int | None = None,
     top_p: float | None = None,
     seed: int | None = None,
-    prefix: str | None = None,
+    prefix: Text | None = None,
     alternatives: int | None = None,
     no_repeat_ngram: int = 0,
     max_length: int | None = None,

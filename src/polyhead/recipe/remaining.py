@@ -33,8 +33,9 @@ def rest_of(
         if key in given:
             whole = f"{path}.{key}" if path else key
             right, more = _value(field, given[key], whole, context)
-            values |= {name: value for value in right}
             problems += more
+            if right:
+                values[name] = right[0]
         elif key not in misspelt and not field.is_required():
             values[name] = field.get_default(call_default_factory=True)
     part = schema.model_construct()
