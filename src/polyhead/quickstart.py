@@ -37,8 +37,11 @@ class Baseline:
     hypotheses: list[str]
 
 
-def quickstart(data: Path | None, out: Path, minutes: float, say: Say) -> dict[str, Any]:
-    """Make or read pairs, train, score beside baselines, translate, draw; returns the scores."""
+def quickstart(data: Path | None, out: Path, minutes: float, say: Say, show: Say) -> dict[str, Any]:
+    """Make or read pairs, train, score beside baselines, translate, draw; returns the scores.
+
+    `say` hears how it goes; `show` gets the results, a line or several at a time.
+    """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UsageError(f"{out} exists already; --out names another place")
     if not minutes > 0:
@@ -59,10 +62,13 @@ def quickstart(data: Path | None, out: Path, minutes: float, say: Say) -> dict[s
     if not run.info["complete"]:
         return {}
     translator = api.load(run.path)
-    report = _score(translator, parts, say)
+    say(f"\nscoring on {len(parts['test']):,} held-out sentences")
+    report = _score(translator, parts)
+    _show_scores(report, show)
     translator.evaluate()  # writes all scores into the model card
-    _show(translator, parts["test"], out, say)
-    _next_steps(out, say)
+    _show_translations(translator, parts["test"], show)
+    _draw(translator, parts["test"][0].source, out, say, show)
+    _show_next_steps(out, show)
     return report
 
 
@@ -180,7 +186,7 @@ def _recipe(languages: list[str], minutes: float) -> str:
     return head + yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True)
 
 
-def _score(translator: api.Translator, parts: dict[str, list[Pair]], say: Say) -> dict[str, Any]:
+def _score(translator: api.Translator, parts: dict[str, list[Pair]]) -> dict[str, Any]:
     """BLEU and exact match per group, beside retrieval and beside shuffled sources."""
     test = parts["test"]
     sources, references = [p.source for p in test], [p.target for p in test]
@@ -190,7 +196,6 @@ def _score(translator: api.Translator, parts: dict[str, list[Pair]], say: Say) -
         scores = corpus_scores(hypotheses, refs, language, names=("bleu",))
         return float(scores["bleu"]["score"])
 
-    say(f"\nscoring on {len(test):,} held-out sentences")
     hypotheses = translator.translate(sources)
     train_sources = [p.source for p in parts["train"]]
     near = korean_english.nearest(train_sources, sources)
@@ -211,30 +216,35 @@ def _score(translator: api.Translator, parts: dict[str, list[Pair]], say: Say) -
         }
     exact = 100 * sum(h == r for h, r in zip(hypotheses, references, strict=True)) / len(test)
     total = {"sentences": len(test), "bleu": bleu(hypotheses, references), "exact_match": exact}
-    say(f"\n  {'':<20}{'BLEU':>8}{'exact match':>14}")
-    rows_shown = {} if len(groups) == 1 else groups
-    for name, row in [*rows_shown.items(), ("all", total)]:
-        say(f"  {name:<20}{row['bleu']:>8.1f}{row['exact_match']:>13.1f}%")
-    report: dict[str, Any] = {"groups": groups, "all": total}
-    for rival in rivals:
-        report[rival.name] = bleu(rival.hypotheses, references)
-        say(f"  {rival.name:<20}{report[rival.name]:>8.1f}   (for comparison)")
-    return report
+    scores = {rival.name: bleu(rival.hypotheses, references) for rival in rivals}
+    return {"groups": groups, "all": total, "for comparison": scores}
 
 
-def _show(translator: api.Translator, test: list[Pair], out: Path, say: Say) -> None:
-    say("\nsome translations")
+def _show_scores(report: dict[str, Any], show: Say) -> None:
+    show(f"  {'':<20}{'BLEU':>8}{'exact match':>14}")
+    groups = report["groups"] if len(report["groups"]) > 1 else {}
+    for name, row in [*groups.items(), ("all", report["all"])]:
+        show(f"  {name:<20}{row['bleu']:>8.1f}{row['exact_match']:>13.1f}%")
+    for name, score in report["for comparison"].items():
+        show(f"  {name:<20}{score:>8.1f}   (for comparison)")
+
+
+def _show_translations(translator: api.Translator, test: list[Pair], show: Say) -> None:
+    show("\nsome translations")
     chosen = test[:: max(1, len(test) // 5)][:5]
     for pair, text in zip(chosen, translator.translate([p.source for p in chosen]), strict=True):
-        say(f"  {pair.source}\n    model:     {text}\n    reference: {pair.target}")
-    maps = translator.attention(chosen[0].source)
-    say(f"\nwhat it attends to: {maps.save(out / 'attention.html')} (open it in a browser)")
+        show(f"  {pair.source}\n    model:     {text}\n    reference: {pair.target}")
+
+
+def _draw(translator: api.Translator, text: str, out: Path, say: Say, show: Say) -> None:
+    maps = translator.attention(text)
+    show(f"\nwhat it attends to: {maps.save(out / 'attention.html')} (open it in a browser)")
     tell_picture(lambda: maps.save(out / "attention.png"), say)
 
 
-def _next_steps(out: Path, say: Say) -> None:
+def _show_next_steps(out: Path, show: Say) -> None:
     run = out / "run"
-    say(
+    show(
         "\nwhat to do next"
         f'\n  echo "내일 저녁에 친구를 만날 거예요." | polyhead translate {run}'
         f"\n  polyhead evaluate {run}"

@@ -22,4 +22,4 @@ def quickstart(
     from polyhead.quickstart import quickstart as start
     from polyhead.training.progress import say
 
-    start(data, out, minutes, say)
+    start(data, out, minutes, say, print)
