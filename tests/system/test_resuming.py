@@ -132,9 +132,13 @@ def test_a_signal_saves_says_how_to_go_on_and_exits_0(
     assert info(run)["stopped_because"] == name
     assert 0 < info(run)["step"] < 40
     assert inside("translate", run, stdin=b"\n").code == 0  # it has weights already
+    card = (run / "README.md").read_text(encoding="utf-8")
+    assert f"**Training is not complete**: it has come to step {info(run)['step']}, and" in card
+    assert f"| stopped because of | {name} |" in card
     outcome = inside("train", "--resume", run)
     assert outcome.code == 0
     assert f"resuming {run} at step " in outcome.err
+    assert "not complete" not in (run / "README.md").read_text(encoding="utf-8")
     check_same(run, whole)
 
 

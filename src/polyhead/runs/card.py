@@ -67,6 +67,11 @@ def _about_making(info: dict[str, Any], task: str) -> str:
         note = f" {origin['note']}" if "note" in origin else ""
     else:
         made, note = f"trained with {version}", ""
+    if not info["complete"]:
+        note = (
+            f" **Training is not complete**: it has come to step {info['step']:,}, and "
+            "`polyhead train --resume RUN` goes on."
+        )
     return f"A `{info['model']}` for {task}, {made}.{note}"
 
 

@@ -370,8 +370,8 @@ def _go(trainer: Trainer) -> Run:
     complete = not reason.startswith("SIG")
     most = max(run.info.get("peak_bytes", 0), peak(trainer.choices.device == "cuda"))
     run.update(complete=complete, stopped_because=reason, peak_bytes=most)
+    write_card(run, trainer.task.describe(trainer.train_corpus))
     if complete:
-        write_card(run, trainer.task.describe(trainer.train_corpus))
         say(f"done ({reason}) at step {trainer.course.step:,}: {run.path}")
     else:
         say(
