@@ -219,6 +219,7 @@ def test_layers_are_compared_in_a_table(tmp_path: Path) -> None:
 def test_what_compare_layers_does_not_take_is_told(tmp_path: Path) -> None:
     cases: list[tuple[tuple[object, ...], str]] = [
         (("layers", "--lengths", "64,x"), "'x' is not a length"),
+        (("layers", "--lengths", ""), "'' is not a length"),
         (("layers", "recipe.yaml"), "`compare layers` trains nothing"),
         (("layers", "--minutes", 1), "`compare layers` trains nothing"),
         (("recipe.yaml", "--lengths", "64"), "--lengths goes with `compare layers`"),

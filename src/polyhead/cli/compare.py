@@ -53,7 +53,9 @@ def compare(
                 "--minutes or --tokens (a recipe of this name: ./layers)"
             )
         _layers(
-            lengths or "64,128,256,512,1024,2048", out or Path("runs/compare/layers.png"), json_
+            "64,128,256,512,1024,2048" if lengths is None else lengths,
+            out or Path("runs/compare/layers.png"),
+            json_,
         )
         return
     if lengths is not None:
