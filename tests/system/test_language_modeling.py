@@ -297,6 +297,20 @@ def test_a_beam_of_one_is_greedy(run: Path) -> None:
     assert inside(*command, "--beam", 1).out == "the " + greedy.json()[0]["text"] + "\n"
 
 
+@pytest.mark.parametrize("more", [(), ("--beam", 2), ("-n", 2)], ids=str)
+def test_of_a_file_without_prompts_nothing_comes(run: Path, more: tuple[object, ...]) -> None:
+    empty = ("generate", run, "--prompts", "-", *more)
+    assert inside(*empty, "--json").json() == []
+    plain = inside(*empty)
+    assert (plain.code, plain.out, plain.err) == (0, "", "")
+
+
+def test_a_prompt_that_is_blank_or_too_long_is_told_with_its_line(run: Path) -> None:
+    for line, phrase in ((b"", "prompt 2 has no tokens"), (b"a" * 40, "prompt 2 has 40 tokens")):
+        told = inside("generate", run, "--prompts", "-", stdin=b"the\n" + line + b"\ncat\n")
+        check_told(told, 2, phrase)
+
+
 def test_int8_generates_too(run: Path) -> None:
     (one,) = inside(
         *("generate", run, "--prompt", "the ", "--greedy", "--max-tokens", 5, "--json"),

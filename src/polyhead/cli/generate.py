@@ -110,7 +110,7 @@ def generate(
         print(json.dumps([one.as_dict() for one in found], ensure_ascii=False))
     elif streams:
         screen.end(found[0].text)
-    else:
+    elif found:
         print(f"\n{BETWEEN}\n".join(one.prompt + one.text for one in found))
     if any(model.went_past(one) for one in found):
         say(

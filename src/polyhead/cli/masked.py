@@ -38,6 +38,8 @@ def fill(run: Path, text: Text, *, top: int = 5, json_: Json = False) -> None:
 def embed(run: Path, file: Input = "-", *, out: Path) -> None:
     """Write a vector per line of text: float32, rows in the order of the lines.
 
+    A line of more tokens than the model takes is cut, which is told.
+
     Parameters
     ----------
     run
@@ -50,10 +52,11 @@ def embed(run: Path, file: Input = "-", *, out: Path) -> None:
     import numpy as np
 
     from polyhead import api
+    from polyhead.training.progress import say
 
     if out.suffix != ".npy":
         raise UsageError(f"--out {out}: a name that ends in .npy is needed")
-    vectors = api.load(run).embed(list(input_lines(file)))
+    vectors = api.load(run).embed(list(input_lines(file)), say=say)
     try:
         np.save(out, vectors)
     except OSError as error:

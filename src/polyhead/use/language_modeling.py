@@ -127,7 +127,7 @@ class LanguageModel:
         say: Callable[[str], None] = lambda text: None,
         **options: Any,
     ) -> list[Generation]:
-        """`n` continuations of each prompt, in order; of no prompt, the beginning of a document.
+        """`n` continuations of each prompt, in order; without prompts, the beginning of a document.
 
         Drawn at random (temperature, top_k, top_p, min_p, seed) unless greedy=True or beam=K; at
         most max_tokens each (200, or fewer where a beam or CTranslate2 ends with the context), up
@@ -137,6 +137,8 @@ class LanguageModel:
         """
         settings = self.settings(**options)
         rows = self._rows(prompts)
+        if not rows:
+            return []
         self._check_room(rows, settings, options.get("max_tokens") is not None, say)
         if self.engine is not None:
             found = self.engine.generate_ids(rows, settings, context=self.context)
@@ -198,8 +200,6 @@ class LanguageModel:
         if prompts is None:
             return [[self.task.tokenizer.end_id]]
         check_texts(prompts, "prompts")
-        if not prompts:
-            raise UsageError("there is no prompt; None begins a document without one")
         rows = [self.task.tokenizer.encode(prompt) for prompt in prompts]
         for number, row in enumerate(rows, start=1):
             if not row:

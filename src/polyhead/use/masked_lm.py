@@ -82,23 +82,28 @@ class MaskedLanguageModel:
         self._check_length(text, len(row))
         return row
 
-    def _check_length(self, text: str, tokens: int, where: str = "") -> None:
+    def _check_length(self, text: str, tokens: int) -> None:
         most = self.task.data.context - 2
         if tokens > most:
-            raise UsageError(f"{where}{text[:40]!r} has {tokens} tokens; the model takes {most}")
+            raise UsageError(f"{text[:40]!r} has {tokens} tokens; the model takes {most}")
 
     @torch.inference_mode()
-    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+    def embed(
+        self, texts: Sequence[str], *, say: Callable[[str], None] = lambda text: None
+    ) -> NDArray[np.float32]:
         """A vector per text [N,E]: the mean of the last layer over its tokens, in input order.
 
-        Raises UsageError for a text longer than the model takes: the first is line 1.
+        A text of more tokens than the model takes is cut, and `say` hears which line.
         """
         check_texts(texts)
         tokenizer = self.task.tokenizer
+        limit = self.task.data.context - 2
         rows = []
         for number, text in enumerate(texts, start=1):
             ids = tokenizer.encode(text)
-            self._check_length(text, len(ids), f"line {number}: ")
+            if len(ids) > limit:
+                say(f"line {number}: {len(ids)} tokens, cut to the model's {limit}")
+                del ids[limit:]
             rows.append([tokenizer.begin_id, *ids, tokenizer.end_id])
         width = self.run.recipe.model.d_model  # type: ignore[attr-defined]
         result = np.zeros((len(rows), width), np.float32)
