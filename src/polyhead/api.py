@@ -34,6 +34,8 @@ def train(
     >>> run = polyhead.train("ko-en.yaml", "runs/short", ["training.max_steps=2"])
     >>> run.info["step"], run.info["complete"]
     (2, True)
+    >>> polyhead.load(run).run == run
+    True
     """
     from polyhead.training.processes import joined
     from polyhead.training.start import train as begin

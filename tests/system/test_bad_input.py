@@ -389,6 +389,7 @@ def test_data_that_moved_is_named_when_a_split_is_wanted(copy: Path, tmp_path: P
         (("--sample", "--temperature", "nan"), ("temperature nan is not between",)),
         (("--sample", "--temperature", "inf"), ("temperature inf is not between 0.001 and 1000",)),
         (("--sample", "--seed", 2**70), ("seed ", "is not between 0 and 2^63")),
+        (("--sample", "--seed", -1), ("seed -1 is not between 0 and 2^63",)),
         (("--precision", "fp8"), ('"fp8"', "fp32", "bf16", "int8")),
         (("--baem", 3), ("unknown option --baem", "mean --beam?", "translate --help")),
     ],

@@ -14,7 +14,7 @@ from test_masked_lm import write_masked_recipe, write_pairs_recipe
 
 import polyhead
 from polyhead.errors import UsageError
-from polyhead.runs.folder import read_weights
+from polyhead.runs.folder import Run, read_weights
 
 pytestmark = pytest.mark.xdist_group("labelled")
 ANIMALS, COLOURS = ("cat", "dog", "hen"), ("red", "blue", "pink")
@@ -159,6 +159,8 @@ def test_only_runs_of_one_task_with_the_same_texts_are_compared(tmp_path: Path) 
     check_told(inside("evaluate", one, "--against", two), 2, "two runs of one task are compared")
     with pytest.raises(UsageError, match="two runs of one task are compared"):
         polyhead.load(one).evaluate(against=polyhead.load(two))
+    report = polyhead.load(Run.open(one)).evaluate(against=Run.open(three))
+    assert report["against"]["run"] == str(three)
     test = tmp_path / "three" / "test.tsv"
     test.write_text("".join(test.read_text().splitlines(keepends=True)[:-1]))
     check_told(inside("evaluate", one, "--against", three), 1, "(18 texts and 17)")

@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from polyhead_system import check_told, inside, write_recipe
+from polyhead_system import change_info, check_told, inside, write_recipe
 
 from polyhead import api
 from polyhead.data.examples import Ragged
 from polyhead.data.pairs import Pairs
 from polyhead.data.tokenizers import END_ID
+from polyhead.errors import UsageError
+from polyhead.runs.folder import Run
 
 pytestmark = pytest.mark.xdist_group("trained")
 
@@ -246,3 +248,27 @@ def test_what_cannot_be_drawn_or_damaged_is_told_before_anything_is_decoded(copy
     check_told(told, 2, "must end in .png")
     told = inside("evaluate", copy, "--picture", "x.png")
     check_told(told, 2, "a picture of damage needs damages")
+    told = inside("evaluate", copy, "--corrupt", "omit=0.3", "--seed", -1)
+    check_told(told, 2, "seed -1 is not between 0 and 2^63")
+
+
+def test_a_translator_is_compared_with_translators_only(copy: Path, tmp_path: Path) -> None:
+    other = Path(shutil.copytree(copy, tmp_path / "other"))
+    words = yaml.safe_load((other / "recipe.yaml").read_text(encoding="utf-8"))
+    size = {"d_model": 32, "num_layers": 1, "num_heads": 2, "d_ff": 64}
+    words |= {"task": "language_modeling", "model": {"kind": "gpt", **size}}
+    words["data"] = {"train": "a.txt", "valid": "a.txt", "context": 24}
+    (other / "recipe.yaml").write_text(yaml.safe_dump(words), encoding="utf-8")
+    change_info(other, task="language_modeling", model="gpt")
+    told = inside("evaluate", copy, "--against", other)
+    check_told(told, 2, f"{other} is a run of the task language_modeling, {copy} of translation;")
+    with pytest.raises(UsageError, match="two runs of one task are compared"):
+        api.load(copy).evaluate(against=f"{copy},{other}")
+
+
+def test_what_train_returns_is_loaded_and_compared_like_its_folder(copy: Path) -> None:
+    run = Run.open(copy)
+    translator = api.load(run)
+    assert translator.run.path == copy
+    report = translator.evaluate("valid", against=run)
+    assert report["against"]["run"] == str(copy)

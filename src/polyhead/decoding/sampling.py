@@ -17,6 +17,12 @@ from polyhead.errors import UsageError
 COLDEST, HOTTEST = 0.001, 1000.0  # colder is greedy, hotter is even, and logits overflow
 
 
+def check_seed(seed: int) -> None:
+    """Raise UsageError for a number that nothing can be drawn by."""
+    if not 0 <= seed < 2**63:
+        raise UsageError(f"seed {seed} is not between 0 and 2^63")
+
+
 class Sampler:
     """Draws tokens [R] from log-probabilities [R,V], the same for the same seed, key and length.
 
@@ -46,8 +52,7 @@ class Sampler:
             raise UsageError(f"top-p {top_p} is not between 0 and 1")
         if min_p is not None and not 0 <= min_p <= 1:
             raise UsageError(f"min-p {min_p} is not between 0 and 1")
-        if not 0 <= seed < 2**63:
-            raise UsageError(f"seed {seed} is not between 0 and 2^63")
+        check_seed(seed)
         self.temperature, self.top_k, self.top_p, self.seed = temperature, top_k, top_p, seed
         self.min_p = min_p
         self.seen: Counter[bytes] = Counter()  # sources so far: one that comes again draws anew

@@ -82,7 +82,7 @@ class LabelledModel:
         self,
         split: str | None = None,
         *,
-        against: str | Path | LabelledModel | None = None,
+        against: str | Path | Run | LabelledModel | None = None,
         say: Callable[[str], None] = lambda text: None,
         **options: Any,
     ) -> dict[str, Any]:

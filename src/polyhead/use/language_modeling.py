@@ -225,7 +225,7 @@ class LanguageModel:
         split: str | None = None,
         *,
         stride: int | None = None,
-        against: str | Path | LanguageModel | None = None,
+        against: str | Path | Run | LanguageModel | None = None,
         say: Callable[[str], None] = lambda text: None,
         **options: Any,
     ) -> dict[str, Any]:

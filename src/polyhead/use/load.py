@@ -24,7 +24,7 @@ Precision = Literal["fp32", "bf16", "int8"]
 
 
 def load(
-    run: str | Path,
+    run: str | Path | Run,
     precision: Precision = "fp32",
     *,
     batch_tokens: int | None = None,
@@ -32,6 +32,8 @@ def load(
     say: Callable[[str], None] = lambda text: None,
 ) -> Any:
     """A trained run, ready to use; raises RunError with what is wrong with the folder.
+
+    `run` is its folder, or what `polyhead.train` returned.
 
     A Translator; or what `polyhead.use` has for the run's task, for example a LanguageModel.
 

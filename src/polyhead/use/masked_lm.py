@@ -123,7 +123,7 @@ class MaskedLanguageModel:
         self,
         split: str | None = None,
         *,
-        against: str | Path | MaskedLanguageModel | None = None,
+        against: str | Path | Run | MaskedLanguageModel | None = None,
         say: Callable[[str], None] = lambda text: None,
         **options: Any,
     ) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from polyhead.errors import UsageError, WrongTaskError
 from polyhead.files import HALF
 from polyhead.runs.folder import Run
+from polyhead.use.together import run_folders
 
 if TYPE_CHECKING:
     from polyhead.export.verify import Exported
@@ -110,22 +111,21 @@ def export_run(run: Run, to: str, out: str | Path, quantization: str = "float32"
     return export_language(run, Path(out))
 
 
-def rival(own: Any, against: Any) -> Any:
-    """Another run to compare with, loaded as `own` was if need be.
+def rival(own: Any, against: Any, **options: Any) -> Any:
+    """Another run to compare with, loaded as `own` was, with these options, if need be.
 
-    Raises UsageError for one of another task.
+    Raises UsageError, before it is loaded, for one of another task.
     """
     from polyhead.use.load import load
 
-    path = isinstance(against, str | Path)
-    other: Any = load(against, own.precision) if path else against
-    task = other.run.recipe.task
-    if task != own.run.recipe.task:
-        raise UsageError(
-            f"{other.run.path} is a run of the task {task}, {own.run.path} of "
-            f"{own.run.recipe.task}; two runs of one task are compared"
-        )
-    return other
+    folder = isinstance(against, str | Path | Run)
+    for run in map(Run.open, run_folders(against)) if folder else [against.run]:
+        if run.recipe.task != own.run.recipe.task:
+            raise UsageError(
+                f"{run.path} is a run of the task {run.recipe.task}, {own.run.path} of "
+                f"{own.run.recipe.task}; two runs of one task are compared"
+            )
+    return load(against, own.precision, **options) if folder else against
 
 
 def settings_of(precision: str, **given: Any) -> dict[str, Any]:

@@ -10,8 +10,10 @@ from polyhead.runs.folder import Run
 from polyhead.tasks.translation import Task
 
 
-def run_folders(run: str | Path) -> list[Path]:
+def run_folders(run: str | Path | Run) -> list[Path]:
     """RUN, or each of RUN1,RUN2; a folder whose own name has a comma is one run."""
+    if isinstance(run, Run):
+        run = run.path
     if not isinstance(run, str | Path):
         raise UsageError(f"a run folder's path is needed, not {run!r}")
     if "," not in str(run) or Path(run).exists():

@@ -15,6 +15,7 @@ from polyhead.data.pairs import Pairs, PairSource, read_pairs
 from polyhead.data.tokenizers import END_ID, Explanation
 from polyhead.decoding.choices import options_for
 from polyhead.decoding.ensemble import Ensemble
+from polyhead.decoding.sampling import check_seed
 from polyhead.decoding.search import Hypothesis
 from polyhead.decoding.translate import Options, translate_ids
 from polyhead.errors import UsageError
@@ -29,7 +30,7 @@ from polyhead.inspection.translation import translation_attention
 from polyhead.runs.card import keep_scores
 from polyhead.runs.folder import Run
 from polyhead.tasks.translation import Task
-from polyhead.use.shared import check_texts, export_run, no_such_method
+from polyhead.use.shared import check_texts, export_run, no_such_method, rival
 
 if TYPE_CHECKING:
     from polyhead.export.ctranslate2_engine import CTranslate2Engine
@@ -205,7 +206,7 @@ class Translator:
         source: str | Path | None = None,
         reference: str | Path | None = None,
         *,
-        against: str | Path | Translator | None = None,
+        against: str | Path | Run | Translator | None = None,
         corrupt: Sequence[str] = (),
         seed: int = 1,
         picture: str | Path | None = None,
@@ -230,6 +231,7 @@ class Translator:
             raise UsageError("--split and --source are two answers to one question; leave one out")
         split = split or "test"
         damages = parse_damages(corrupt)
+        check_seed(seed)
         if picture is not None:
             check_picture(picture)
             if not damages:
@@ -237,7 +239,8 @@ class Translator:
         files = _read_files(source, reference)  # once: they may be pipes
         judged = [self._judged(split, files, say, options)]
         if against is not None:
-            other = against if isinstance(against, Translator) else self._another(against)
+            batch_tokens = self.run.recipe.decoding.batch_tokens
+            other = rival(self, against, batch_tokens=batch_tokens)
             judged.append(other._judged(split, files, say, options))
             check_same_sentences(*judged)
         lowercase = compares_without_case(*judged)
@@ -254,18 +257,6 @@ class Translator:
 
             tell_picture(partial(save_damage_picture, report, picture), say)
         return report
-
-    def _another(self, run: str | Path) -> Translator:
-        """Another run, loaded as this one was."""
-        from polyhead.use.load import load
-
-        batch_tokens = self.run.recipe.decoding.batch_tokens
-        other = load(run, self.precision, batch_tokens=batch_tokens)  # type: ignore[arg-type]
-        if not isinstance(other, Translator):
-            raise UsageError(
-                f"{run} is a run of the task {other.run.recipe.task}; two translators are compared"
-            )
-        return other
 
     def _judged(
         self,
