@@ -40,7 +40,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory, corpus: Path) -> Path:
 def rival(tmp_path_factory: pytest.TempPathFactory, corpus: Path) -> Path:
     """Another finished run on the same data, by another seed: look, don't touch."""
     folder = tmp_path_factory.mktemp("rival")
-    changes = {"seed": 2, "model": {"norm": "post"}, "training": {"max_steps": 60}}
+    training = {"max_steps": 300, "validate_every": 100}  # small weights begin slowly
+    changes = {"seed": 2, "model": {"norm": "post"}, "training": training}
     recipe = write_recipe(folder / "recipe.yaml", corpus, **changes)
     outcome = inside("train", recipe, "--out", folder / "run")
     assert outcome.code == 0, outcome.err
