@@ -66,6 +66,10 @@ class Tokenizer:
         known = (self.inner.token_to_id(token) for token in tokens)
         return next((i for i in known if i is not None), otherwise)
 
+    def same_as(self, other: Tokenizer) -> bool:
+        """Whether another tokenizer gives every text the same ids."""
+        return bool(self.inner.to_str() == other.inner.to_str())
+
     def encode(self, text: str) -> list[int]:
         """Token ids of one line of text."""
         return list(self.inner.encode(text, add_special_tokens=False).ids)

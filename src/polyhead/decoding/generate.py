@@ -187,8 +187,8 @@ class _Writing:
         if token == self.tokenizer.end_id:
             return "stop"
         row.tokens.append(token)
-        prompt = row.tokens[: row.prompt]
-        if holds_stop(prompt, row.written, self.settings.stop, self.tokenizer):
+        stops = self.settings.stop
+        if stops and holds_stop(row.tokens[: row.prompt], row.written, stops, self.tokenizer):
             return "stop"
         return "length" if length == self.settings.max_tokens else None
 

@@ -266,8 +266,7 @@ class LanguageModel:
 
     def _reads_as(self, other: LanguageModel) -> bool:
         """Whether another run reads the same tokens."""
-        mine, theirs = (one.task.tokenizer.inner.to_str() for one in (self, other))
-        return mine == theirs
+        return self.task.tokenizer.same_as(other.task.tokenizer)
 
     def _check_pairs(self, other: LanguageModel, documents: Documents, split: str) -> None:
         if len(documents) < 2 and not self._reads_as(other):

@@ -166,7 +166,7 @@ class MaskedLanguageModel:
         """Raise UsageError unless another run can read this one's rows, masks and all."""
         mine, theirs = self.task, other.task
         problem = None
-        if mine.tokenizer.inner.to_str() != theirs.tokenizer.inner.to_str():
+        if not mine.tokenizer.same_as(theirs.tokenizer):
             problem = "cut text into other tokens, so no mask stands for the same in both"
         elif mine.data.next_sentence != theirs.data.next_sentence:
             problem = "differ in data.next_sentence: one reads pairs of texts, the other does not"

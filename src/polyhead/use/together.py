@@ -28,7 +28,7 @@ def check_same_tokens(first: Run, one: Task, second: Run, other: Task) -> None:
     """Raise UsageError unless both runs read and write the same tokens by the same ids."""
     for side in ("source", "target"):
         a, b = (getattr(task, f"{side}_tokenizer") for task in (one, other))
-        if a.inner.to_str() == b.inner.to_str():
+        if a.same_as(b):
             continue
         found = "the same pieces, but other rules for cutting or writing them"
         if a.inner.get_vocab() != b.inner.get_vocab():
