@@ -78,8 +78,8 @@ def run(race: Race, minutes: list[float]) -> list[dict[str, float]]:
     """Train for the longest of the times and score at each; scoring does not count as time."""
     found: list[dict[str, float]] = []
     tokens, steps, loss = 0, 0, 0.0
-    trained, started = 0.0, time.perf_counter()
     stepping = race.marian.steps(race.pairs)
+    trained, started = 0.0, time.perf_counter()
     for limit in sorted(minutes):
         while trained < limit * 60:
             step_tokens, loss = next(stepping)

@@ -103,7 +103,7 @@ def test_contexts_in_two_splits_are_told_and_no_fault(tmp_path: Path) -> None:
         "overlap_context",
         "valid.json, question 0",
     )
-    assert "this context of valid is in train, too, under another question" in found["message"]
+    assert "this context of valid is in train, too, with other texts" in found["message"]
     assert "train.json, question 0" in found["message"]
     assert report["overlap"]["train/valid"] == {"texts": 0, "contexts": 1}
     assert report["overlap"]["train/test"] == {"texts": 0, "contexts": 0}

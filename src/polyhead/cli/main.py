@@ -22,7 +22,7 @@ app = cyclopts.App(
     name="polyhead",
     help="One attention, many models: train, evaluate, look inside.",
     version=__version__,
-    help_format="markdown",
+    help_format="plaintext",  # what reads Markdown is slow to import; a command's own help has some
     suppress_keyboard_interrupt=False,  # how a command ends is said below
 )
 for command, module, summary in (
@@ -49,7 +49,9 @@ for command, module, summary in (
     ("explain", "look", "Show how a text is cut into tokens."),
 ):
     function = {"import": "import_"}.get(command, command.replace("-", "_"))
-    app.command(f"polyhead.cli.{module}:{function}", name=command, help=summary)
+    app.command(
+        f"polyhead.cli.{module}:{function}", name=command, help=summary, help_format="markdown"
+    )
 
 
 def main(arguments: list[str] | None = None) -> None:

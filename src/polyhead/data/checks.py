@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
@@ -44,6 +45,7 @@ WARNINGS = {
 Tick = Callable[[int], object]
 _SHOWN = 60  # characters of a text in a message
 _STEP = 4096  # pairs between two ticks
+_PLACE = re.compile(r"(?P<file>.*), (?:line|row) (?P<line>\d+)", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,14 @@ class Problem:
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
+
+
+def problem_at(place: str, kind: str, message: str) -> Problem:
+    """A problem where a text stands: "FILE, line N", or a file."""
+    found = _PLACE.fullmatch(place)
+    if found is None:
+        return Problem(kind, place, None, message)
+    return Problem(kind, found["file"], int(found["line"]), message)
 
 
 def shown(text: str) -> str:

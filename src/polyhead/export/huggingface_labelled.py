@@ -1,7 +1,7 @@
-"""A fine-tuned BERT as transformers' model of the same task, which is loaded and compared.
+"""A fine-tuned BERT or GPT as transformers' model of the same task, which is loaded and compared.
 
 Labels stand by name in config.json, so that a `pipeline` says them; a number comes out in the units
-of the data. A fine-tuned GPT has no home there: GPT2ForSequenceClassification has another head.
+of the data.
 """
 
 from __future__ import annotations
@@ -11,17 +11,18 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from polyhead import registry
 from polyhead.data.framing import Framer
 from polyhead.errors import PolyheadError, UsageError
-from polyhead.export.huggingface_language import bert_config, write_tokenizer
+from polyhead.export.huggingface_language import bert_config, gpt_config, write_tokenizer
 from polyhead.export.huggingface_loading import CLOSE, Theirs, library
-from polyhead.export.huggingface_names import bert_tensors, contiguous
+from polyhead.export.huggingface_names import bert_tensors, contiguous, gpt_tensors
 from polyhead.export.verify import LINES, TEXTS, Exported
 from polyhead.files import new_folder, write_json
 from polyhead.models.bert import BERT
+from polyhead.models.gpt import GPT
 from polyhead.runs.folder import Run, check_free, write_weights
 from polyhead.tasks.shared.supervised import Supervised
 
@@ -32,7 +33,7 @@ HOMES = {
     "tagging": "TokenClassification",
     "question_answering": "QuestionAnswering",
 }
-"""What follows "BertFor" and "AutoModelFor" in the names of their classes."""
+"""What follows "BertFor", "GPT2For" and "AutoModelFor" in the names of their classes."""
 
 
 def export_labelled(run: Run, out: Path) -> Exported:
@@ -45,15 +46,16 @@ def export_labelled(run: Run, out: Path) -> Exported:
     check_free(out)
     task: Supervised = registry.find("tasks", run.recipe.task).Task.load(run.recipe, run.path)
     _check_fits(task)
-    model = cast(BERT, run.load_model(task.sizes()))
+    model = cast(BERT | GPT, run.load_model(task.sizes()))
+    config, tensors = _config(task, model), _tensors(task, model)
     inputs, origin = _inputs(task)
     difference = 0.0
 
     def fill(folder: Path) -> None:
         nonlocal difference
-        write_weights(folder / "model.safetensors", contiguous(_tensors(task, model)))
-        write_json(folder / "config.json", _config(task, model))
-        write_tokenizer(folder, model, task.tokenizer)
+        write_weights(folder / "model.safetensors", contiguous(tensors))
+        write_json(folder / "config.json", config)
+        write_tokenizer(folder, model, task.tokenizer, task.frame.framer)
         difference = compare_answers(folder, task, model, inputs)
 
     new_folder(out, fill)
@@ -61,11 +63,6 @@ def export_labelled(run: Run, out: Path) -> Exported:
 
 
 def _check_fits(task: Supervised) -> None:
-    if task.is_gpt:
-        raise UsageError(
-            "Hugging Face cannot hold a fine-tuned GPT: its GPT2ForSequenceClassification has a "
-            "head without a bias and no delimiter. `--to onnx` holds this model."
-        )
     if getattr(task.data, "symmetric", False):
         raise UsageError(
             "Hugging Face cannot hold a model that reads pairs in both orders (data.symmetric). "
@@ -80,16 +77,42 @@ def _scale(task: Supervised) -> tuple[float, float]:
     return 1.0, 0.0
 
 
-def _tensors(task: Supervised, model: BERT) -> dict[str, Tensor]:
-    found = bert_tensors(model)
+def _tensors(task: Supervised, model: BERT | GPT) -> dict[str, Tensor]:
+    if isinstance(model, BERT):
+        found = bert_tensors(model)
+        weight, bias = (found.pop(f"classifier.{part}") for part in ("weight", "bias"))
+    else:
+        found, head = gpt_tensors(model), cast(nn.Linear, model.answers)
+        weight, bias = head.weight, head.bias
     factor, offset = _scale(task)
-    weight, bias = (found.pop(f"classifier.{part}") for part in ("weight", "bias"))
+    weight, bias = weight * factor, bias * factor + offset
+    if isinstance(model, GPT) and model.purpose == "sequence":
+        return found | _without_bias(model, found, weight, bias) | {"score.weight": weight}
     name = "qa_outputs" if task.recipe.task == "question_answering" else "classifier"
-    return found | {f"{name}.weight": weight * factor, f"{name}.bias": bias * factor + offset}
+    return found | {f"{name}.weight": weight, f"{name}.bias": bias}
 
 
-def _config(task: Supervised, model: BERT) -> dict[str, Any]:
-    config = bert_config(model, task.tokenizer, f"BertFor{HOMES[task.recipe.task]}")
+def _without_bias(
+    model: GPT, found: dict[str, Tensor], weight: Tensor, bias: Tensor
+) -> dict[str, Tensor]:
+    """The last layer norm's bias b' with W b' = W b + c: their head has no bias c of its own.
+
+    W [outputs,E] has more columns than rows, so that there is such a b'.
+    """
+    last = len(model.blocks) - 1
+    name = "ln_f" if model.config.norm == "pre" else f"h.{last}.ln_2"
+    moved = torch.linalg.pinv(weight.double()) @ bias.double()
+    name = f"transformer.{name}.bias"
+    return {name: found[name] + moved.float()}
+
+
+def _config(task: Supervised, model: BERT | GPT) -> dict[str, Any]:
+    home = f"For{HOMES[task.recipe.task]}"
+    config = (
+        bert_config(model, task.tokenizer, f"Bert{home}")
+        if isinstance(model, BERT)
+        else gpt_config(model, task.tokenizer, home)
+    )
     if task.recipe.task == "regression":
         return config | {"problem_type": "regression", "id2label": {"0": "LABEL_0"}}
     if task.recipe.task == "classification":
@@ -118,7 +141,7 @@ def _inputs(task: Supervised) -> tuple[list[tuple[str, ...]], str]:
 
 @torch.no_grad()
 def compare_answers(
-    folder: Path, task: Supervised, model: BERT, inputs: Sequence[tuple[str, ...]]
+    folder: Path, task: Supervised, model: BERT | GPT, inputs: Sequence[tuple[str, ...]]
 ) -> float:
     """The largest difference of a logit; raises PolyheadError where they do otherwise."""
     theirs = Theirs.load(folder, HOMES[task.recipe.task])
@@ -132,8 +155,9 @@ def compare_answers(
             problems.append(f"the tokenizer cuts {texts[0][:40]!r} otherwise")
             break
         row, kind = torch.tensor([ids]), torch.tensor([kinds])
-        ours = model.answer(model(row, texts=kind)) * factor + offset
-        found = _logits(theirs.model, task.recipe.task, row, kind)
+        ours = task.ask(model, row, torch.arange(len(ids))[None], kind)[1] * factor + offset
+        given = {"input_ids": row} if task.is_gpt else {"input_ids": row, "token_type_ids": kind}
+        found = _logits(theirs.model, task.recipe.task, given)
         difference = max(difference, float((ours - found).abs().max()) / factor)
     if not difference <= CLOSE:
         problems.append(f"logits differ by up to {difference:.2g}, more than {CLOSE:g}")
@@ -145,11 +169,11 @@ def compare_answers(
     return difference
 
 
-def _logits(model: Any, task: str, row: Tensor, kinds: Tensor) -> Tensor:
+def _logits(model: Any, task: str, given: dict[str, Tensor]) -> Tensor:
     """What their model gives for a row [1,T], in the shape of ours."""
     if task == "multiple_choice":
-        row, kinds = row[None], kinds[None]  # [1,choices,T]
-    found = model(input_ids=row, token_type_ids=kinds)
+        given = {name: rows[None] for name, rows in given.items()}  # [1,choices,T]
+    found = model(**given)
     if task == "question_answering":
         return torch.stack([found.start_logits, found.end_logits], dim=2)
     return cast(Tensor, found.logits)

@@ -17,6 +17,7 @@ from tokenizers.processors import TemplateProcessing
 from torch import Tensor, nn
 
 from polyhead import registry
+from polyhead.data.framing import Framer
 from polyhead.data.tokenizers import Tokenizer
 from polyhead.decoding.generate import Settings, generate_ids
 from polyhead.errors import PolyheadError, UsageError
@@ -34,6 +35,14 @@ ACTIVATIONS = {
     "openai-gpt": {"gelu_tanh": "gelu", "relu": "relu", "silu": "silu"},
 }
 """Ours as they are called in each `model_type`."""
+HEADS = {
+    "gpt2": (
+        *("LMHeadModel", "ForSequenceClassification"),
+        *("ForTokenClassification", "ForQuestionAnswering"),
+    ),
+    "openai-gpt": ("LMHeadModel", "ForSequenceClassification"),
+}
+"""How the names of each one's classes end."""
 LONGEST, WRITTEN = 64, 20  # tokens of the rows to compare, tokens written greedily
 
 
@@ -49,6 +58,10 @@ def export_language(run: Run, out: Path) -> Exported:
     model = run.load_model(task.sizes())
     tokenizer = task.tokenizer
     tensors, config = _as_theirs(model, tokenizer)
+    framer = None
+    if isinstance(model, BERT):
+        end = tokenizer.end_id
+        framer = Framer(tokenizer.begin_id, end, end, model.config.max_length)
     texts, origin = texts_of(task)
     difference = 0.0
 
@@ -56,7 +69,7 @@ def export_language(run: Run, out: Path) -> Exported:
         nonlocal difference
         write_weights(folder / "model.safetensors", contiguous(tensors))
         write_json(folder / "config.json", config)
-        write_tokenizer(folder, model, tokenizer)
+        write_tokenizer(folder, model, tokenizer, framer)
         if isinstance(model, GPT):
             write_json(folder / "generation_config.json", _generation(tokenizer))
         difference = compare(folder, model, tokenizer, texts, f"the export, on {origin},")
@@ -72,28 +85,35 @@ def _as_theirs(model: nn.Module, tokenizer: Tokenizer) -> tuple[dict[str, Tensor
         kind = "BertForPreTraining" if pretraining else "BertForMaskedLM"
         return bert_tensors(model), bert_config(model, tokenizer, kind)
     if isinstance(model, GPT):
-        return gpt_tensors(model), _gpt_config(model, tokenizer)
+        return gpt_tensors(model), gpt_config(model, tokenizer, "LMHeadModel")
     raise UsageError(f"a {type(model).__name__} has no form among Hugging Face's language models")
 
 
-def _gpt_config(model: GPT, tokenizer: Tokenizer) -> dict[str, Any]:
+def gpt_config(model: GPT, tokenizer: Tokenizer, home: str) -> dict[str, Any]:
+    """config.json of a GPT that transformers loads as the class whose name ends with `home`.
+
+    Raises UsageError for what has no home there.
+    """
     config = model.config
     if config.norm == "pre":
-        kind, home, activation = "gpt2", "GPT2LMHeadModel", "activation_function"
+        kind, name, activation = "gpt2", f"GPT2{home}", "activation_function"
     else:
-        kind, home, activation = "openai-gpt", "OpenAIGPTLMHeadModel", "afn"
+        kind, name, activation = "openai-gpt", f"OpenAIGPT{home}", "afn"
     own = ACTIVATIONS[kind].get(config.activation)
     reasons = {
         f"its activation is {config.activation} (model.activation), and there is "
         f"{', '.join(ACTIVATIONS[kind])}": own is None,
         f"its feed-forward layers are {config.d_ff} wide (model.d_ff), and there they have 4 times "
         f"the model's width": kind == "openai-gpt" and config.d_ff != 4 * config.d_model,
+        "there is no such class": home not in HEADS[kind],
     }
     if found := [reason for reason, holds in reasons.items() if holds]:
-        raise UsageError(f"Hugging Face's {home} cannot hold this model: {'; '.join(found)}")
+        raise UsageError(
+            f"Hugging Face's {name} cannot hold this model: {'; '.join(found)}. `--to onnx` does"
+        )
     return {
         "model_type": kind,
-        "architectures": [home],
+        "architectures": [name],
         "vocab_size": tokenizer.size,
         "n_positions": config.max_length,
         "n_embd": config.d_model,
@@ -143,35 +163,41 @@ def _generation(tokenizer: Tokenizer) -> dict[str, Any]:
     return {"suppress_tokens": list(tokenizer.never), **_special(tokenizer)}
 
 
-def write_tokenizer(folder: Path, model: nn.Module, tokenizer: Tokenizer) -> None:
-    """Their files of a tokenizer, which frames texts as the model wants them."""
+def write_tokenizer(
+    folder: Path, model: nn.Module, tokenizer: Tokenizer, framer: Framer | None
+) -> None:
+    """Their files of a tokenizer, which frames texts as the framer does, or not at all."""
     copy = hf.Tokenizer.from_str(tokenizer.inner.to_str())
     names = {"eos_token": tokenizer.end_id, "pad_token": tokenizer.pad_id}
     if tokenizer.unknown_id >= 0:
         names["unk_token"] = tokenizer.unknown_id
+    read = ["input_ids", "attention_mask"]
     if isinstance(model, BERT):
         names |= {
             "cls_token": tokenizer.begin_id,
             "sep_token": tokenizer.end_id,
             "mask_token": tokenizer.mask_id,
         }
-        begin, end = (str(copy.id_to_token(i)) for i in (tokenizer.begin_id, tokenizer.end_id))
-        copy.post_processor = TemplateProcessing(
-            single=f"{begin} $A {end}",
-            pair=f"{begin} $A {end} $B:1 {end}:1",
-            special_tokens=[(begin, tokenizer.begin_id), (end, tokenizer.end_id)],
-        )
+        read.insert(1, "token_type_ids")
     else:
         names["bos_token"] = tokenizer.end_id
+    if framer is None:
         copy.post_processor = TemplateProcessing(single="$A", pair="$A $B", special_tokens=[])
+    else:
+        around = [framer.begin, framer.between, framer.end]
+        begin, between, end = (str(copy.id_to_token(i)) for i in around)
+        copy.post_processor = TemplateProcessing(
+            single=f"{begin} $A {end}",
+            pair=f"{begin} $A {between} $B:1 {end}:1",
+            special_tokens=sorted(set(zip((begin, between, end), around, strict=True))),
+        )
     write_text(folder / "tokenizer.json", copy.to_str(pretty=True))
     settings: dict[str, Any] = {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "model_max_length": model.config.max_length,  # type: ignore[union-attr]
+        "model_input_names": read,
         "clean_up_tokenization_spaces": False,
     }
-    if isinstance(model, BERT):
-        settings["model_input_names"] = ["input_ids", "token_type_ids", "attention_mask"]
     tokens = {name: str(copy.id_to_token(token_id)) for name, token_id in names.items()}
     write_json(folder / "tokenizer_config.json", settings | tokens)
 

@@ -39,6 +39,7 @@ class Classification:
 
     purpose: Literal["sequence"] = "sequence"
     metric = "accuracy"
+    context: int | None = None
 
     def read(self, source: LabelledTable) -> Iterator[Labelled]:
         """The labelled texts of a table."""

@@ -37,6 +37,7 @@ class MultipleChoice:
 
     purpose: Literal["sequence"] = "sequence"
     metric = "accuracy"
+    context: int | None = 0
 
     def read(self, source: ChoiceTable) -> Iterator[Labelled]:
         """Texts with their choices."""

@@ -41,6 +41,7 @@ class QuestionAnswering:
 
     purpose: Literal["tokens"] = "tokens"
     metric = "f1"
+    context: int | None = 1
 
     def read(self, source: QuestionFile) -> Iterator[Labelled]:
         """Questions, contexts and answers."""

@@ -42,6 +42,7 @@ class Regression:
 
     purpose: Literal["sequence"] = "sequence"
     metric = "pearson"
+    context: int | None = None
 
     def read(self, source: LabelledTable) -> Iterator[Labelled]:
         """The texts of a table with their numbers."""

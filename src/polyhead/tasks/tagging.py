@@ -40,6 +40,7 @@ class Tagging:
 
     purpose: Literal["tokens"] = "tokens"
     metric = "f1"
+    context: int | None = None
 
     def read(self, source: TaggedFile) -> Iterator[Labelled]:
         """Sentences with their tags."""

@@ -2,32 +2,33 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from itertools import combinations
 from typing import Any
 
 import numpy as np
 
 from polyhead import registry
 from polyhead.config import Recipe
-from polyhead.data.checks import FAULTS, Problem, histogram, normal, shown
-from polyhead.data.documents import Documents, read_documents, sentences_of
+from polyhead.data.checks import FAULTS, Problem, histogram, problem_at, shown
+from polyhead.data.documents import Documents, read_documents
 from polyhead.data.labelled import Labelled
 from polyhead.data.tokenizers import Tokenizer
 from polyhead.errors import DataError, DataFault
 from polyhead.tasks.shared.supervised import Supervised, check_model
+from polyhead.training.check_shared import (
+    Parts,
+    check_contexts,
+    check_passages,
+    check_repeats,
+    shown_texts,
+)
 from polyhead.training.findings import MANY_UNKNOWN, Findings, Stage
 from polyhead.training.origin import origin_of
 
-_LONG_PASSAGE = 40  # bytes of a sentence that two writers do not both hit upon
-_MANY_SHARED = 0.1  # of a split's long sentences: no longer chance
 TEXT = "text"  # the name of the only vocabulary and of all lengths
 SPLITS = ("train", "valid", "test")
-_PLACE = re.compile(r"(?P<file>.*), (?:line|row) (?P<line>\d+)", re.DOTALL)
-Parts = dict[str, list[Labelled]]
 
 
 def check_texts(recipe: Recipe, findings: Findings, stage: Stage) -> None:
@@ -53,11 +54,11 @@ def check_texts(recipe: Recipe, findings: Findings, stage: Stage) -> None:
     findings.splits = {split: len(several) for split, several in parts.items()}
     findings.kept = findings.splits["train"]
     tick = stage("comparing texts", None)
-    _check_repeats(parts, findings)
+    check_repeats(parts, findings)
     if not labelled:
-        _check_passages(parts, findings)
-    if recipe.task == "question_answering":
-        _check_contexts(parts, findings)
+        check_passages(parts, findings)
+    elif kind.OBJECTIVE.context is not None:
+        check_contexts(parts, kind.OBJECTIVE.context, findings)
     tick(1)
     if parts["train"]:
         _check_tokens(recipe, kind, parts, findings, stage)
@@ -66,14 +67,6 @@ def check_texts(recipe: Recipe, findings: Findings, stage: Stage) -> None:
         if not left and not findings.has("unreadable", "bad_row", "invalid_utf8"):
             message = f"no example of {split} is left"
             findings.problems.append(Problem("nothing_left", split, None, message))
-
-
-def problem_at(place: str, kind: str, message: str) -> Problem:
-    """A problem where a text stands: "FILE, line N", or a file."""
-    found = _PLACE.fullmatch(place)
-    if found is None:
-        return Problem(kind, place, None, message)
-    return Problem(kind, found["file"], int(found["line"]), message)
 
 
 def _documents(source: Any, findings: Findings) -> Iterator[Labelled]:
@@ -96,94 +89,6 @@ def _readable(read: Iterable[Labelled], source: Any, findings: Findings) -> Iter
     except DataError as error:
         name = str(getattr(source, "label", None) or source.file)
         findings.problems.append(Problem("unreadable", name, None, str(error)))
-
-
-def _check_repeats(parts: Parts, findings: Findings) -> None:
-    """Texts that stand twice in a split, with the same label or another, or in two splits."""
-    seen: dict[str, dict[tuple[str, ...], Labelled]] = {}
-    for split, several in parts.items():
-        first = seen.setdefault(split, {})
-        for one in several:
-            other = first.setdefault(_key(one), one)
-            if other is one:
-                continue
-            kind, what = "duplicate", "the same text as"
-            if other.target != one.target:
-                kind, what = "contradiction", f"labelled {other.target!r}, not {one.target!r}, in"
-            message = f"{what} {other.place}: {_shown(one)}"
-            findings.problems.append(problem_at(one.place, kind, message))
-    for known, other_split in combinations(seen, 2):
-        shared = seen[known].keys() & seen[other_split].keys()
-        findings.overlap[f"{known}/{other_split}"] = {"texts": len(shared)}
-        for key in (key for key in seen[other_split] if key in shared):
-            one, there = seen[other_split][key], seen[known][key]
-            message = (
-                f"this text of {other_split} is in {known}, too ({there.place}); take it out of "
-                f"{known}: {_shown(one)}"
-            )
-            findings.problems.append(problem_at(one.place, "overlap", message))
-
-
-def _check_passages(parts: Parts, findings: Findings) -> None:
-    """Long sentences of a document that stand in a document of another split, too.
-
-    A valid text cut out of the middle of train is no document of train; its sentences tell it.
-    Some sentences are in everybody's mouth: a split is only wrong where many are shared.
-    """
-    found = {split: dict(_passages(several)) for split, several in parts.items()}
-    for known, split in combinations(found, 2):
-        shared = [passage for passage in found[split] if passage in found[known]]
-        findings.overlap[f"{known}/{split}"]["passages"] = len(shared)
-        if not shared:
-            continue
-        share = len(shared) / len(found[split])
-        message = (
-            f"{len(shared):,} of {len(found[split]):,} long sentences of {split} ({share:.1%}) are "
-            f"in {known}, too; the first ({found[known][shared[0]]}): {shown(shared[0])}"
-        )
-        kind = "overlap" if share >= _MANY_SHARED else "overlap_passage"
-        findings.problems.append(problem_at(found[split][shared[0]], kind, message))
-
-
-def _passages(several: list[Labelled]) -> Iterator[tuple[str, str]]:
-    """(sentence, its document) of all that are long enough to be one's own, and no whole document.
-
-    Whole documents are compared as such.
-    """
-    for one in several:
-        parts = [part for line in one.texts[0].splitlines() for part in sentences_of(line)]
-        if len(parts) > 1:
-            long = (normal(part) for part in parts if len(part.encode()) >= _LONG_PASSAGE)
-            yield from ((part, one.place) for part in long)
-
-
-def _check_contexts(parts: Parts, findings: Findings) -> None:
-    """Contexts that stand in two splits under different questions: a part is known of the later."""
-    seen: dict[str, dict[str, Labelled]] = {}
-    for split, several in parts.items():
-        first = seen.setdefault(split, {})
-        for one in several:
-            first.setdefault(normal(one.texts[1]), one)
-    asked = {split: set(map(_key, several)) for split, several in parts.items()}
-    for known, other in combinations(seen, 2):
-        told = {context for _, context in asked[known] & asked[other]}
-        shared = [context for context in seen[other] if context in seen[known]]
-        findings.overlap[f"{known}/{other}"]["contexts"] = len(shared)
-        for context in (context for context in shared if context not in told):
-            one, there = seen[other][context], seen[known][context]
-            message = (
-                f"this context of {other} is in {known}, too, under another question "
-                f"({there.place}): {shown(one.texts[1])}"
-            )
-            findings.problems.append(problem_at(one.place, "overlap_context", message))
-
-
-def _key(one: Labelled) -> tuple[str, ...]:
-    return tuple(map(normal, one.texts))
-
-
-def _shown(one: Labelled) -> str:
-    return " | ".join(map(shown, one.texts))
 
 
 def _check_tokens(
@@ -247,7 +152,8 @@ def _framed(
             message = f"longer than {row}; its end is left out"
             if not examples:
                 message = f"its answer is longer than {row} has room for; training leaves it out"
-            findings.problems.append(problem_at(one.place, "too_long", f"{message}: {_shown(one)}"))
+            message = f"{message}: {shown_texts(one)}"
+            findings.problems.append(problem_at(one.place, "too_long", message))
     return lengths
 
 

@@ -40,6 +40,7 @@ class Objective(Protocol):
 
     purpose: Literal["sequence", "tokens"]
     metric: str  # the one that a person looks at first
+    context: int | None  # which of its texts many examples may have in common
 
     def read(self, source: Any) -> Iterable[Labelled]:
         """The labelled texts of one entry of `data.train`; raises DataError."""

@@ -224,17 +224,19 @@ class Supervised:
         answers, and of rows' means over their tokens. It counts once for each answer, because the
         sum is divided by these.
         """
-        hidden, answers = self._answers(model, batch)
+        hidden, answers = self.ask(model, batch.inputs, batch.positions, batch.texts)
         loss, nll = self.objective.loss(answers.float(), batch, self.known, smoothing)
         weight = LM_WEIGHT if self.data.lm_weight is None else self.data.lm_weight
         if self.is_gpt and weight:
             loss = loss + weight * batch.tokens * _language_loss(model, hidden, batch)
         return loss, nll.detach()
 
-    def _answers(self, model: nn.Module, batch: LabelledBatch) -> tuple[Tensor, Tensor]:
-        texts = () if self.is_gpt else (batch.texts,)
-        hidden = model(batch.inputs, batch.positions, *texts)
-        return hidden, model.answer(hidden, batch.positions)  # type: ignore[operator]
+    def ask(
+        self, model: nn.Module, inputs: Tensor, positions: Tensor, texts: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """(hidden states [R,T,E], the model's answers) for rows [R,T] of a batch."""
+        hidden = model(inputs, positions, *(() if self.is_gpt else (texts,)))
+        return hidden, model.answer(hidden, positions)  # type: ignore[operator]
 
     @torch.inference_mode()
     def answers(self, model: nn.Module, corpus: Examples) -> tuple[float, list[Answers]]:
@@ -244,7 +246,7 @@ class Supervised:
         rows = len(corpus.examples[0].rows)
         for indices in by_length(corpus.lengths * rows, JUDGED_TOGETHER):
             batch = on_device(corpus.batch(indices), device_of(model))
-            _, answers = self._answers(model, batch)
+            _, answers = self.ask(model, batch.inputs, batch.positions, batch.texts)
             total += float(self.objective.loss(answers.float(), batch, self.known, 0.0)[1])
             asked += batch.tokens
             values = answers.float().cpu().numpy()
