@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -84,6 +85,7 @@ def told(explain: Callable[[], str]) -> Iterator[None]:
     except (MemoryError, RuntimeError) as error:
         if not ran_out(error):
             raise
+        traceback.clear_frames(error.__traceback__)  # the caller's `with` keeps the error alive
     else:
         return
     trim()

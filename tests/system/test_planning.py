@@ -65,12 +65,28 @@ def recipe(tmp_path_factory: pytest.TempPathFactory, corpus: Path) -> Path:
     )
 
 
-@pytest.fixture(scope="module")
-def address_space() -> int:
-    """Bytes of address space that the program itself takes."""
-    code = "import polyhead.api, polyhead.memory as m; print(m._statm()[0])"
-    command = [sys.executable, "-c", code]
-    return int(subprocess.run(command, env=ENVIRONMENT, capture_output=True, check=True).stdout)
+ONE_THREAD = ENVIRONMENT | {"TOKENIZERS_PARALLELISM": "false", "RAYON_NUM_THREADS": "1"}
+PEAK_OF_ADDRESS_SPACE = """
+import re, sys
+from pathlib import Path
+from polyhead.cli.main import main
+try:
+    main(sys.argv[1:])
+finally:
+    status = Path("/proc/self/status").read_text()
+    print("VmPeak", re.search(r"VmPeak:\\s+(\\d+) kB", status)[1], file=sys.stderr)
+"""
+
+
+def address_space(*arguments: object) -> int:
+    """The most bytes of address space that a command takes where nothing limits it."""
+    ended = subprocess.run(
+        [sys.executable, "-c", PEAK_OF_ADDRESS_SPACE, *map(str, arguments)],
+        env=ONE_THREAD,
+        capture_output=True,
+        check=True,
+    )
+    return int(ended.stderr.decode().rsplit("VmPeak", 1)[1]) * 1024
 
 
 def limited(room: int, *arguments: object) -> Outcome:
@@ -78,7 +94,7 @@ def limited(room: int, *arguments: object) -> Outcome:
     script = f'ulimit -v {room // 1024}; exec {sys.executable} -m polyhead "$@"'
     ended = subprocess.run(
         ["bash", "-c", script, "polyhead", *map(str, arguments)],
-        env=ENVIRONMENT | {"TOKENIZERS_PARALLELISM": "false", "RAYON_NUM_THREADS": "1"},
+        env=ONE_THREAD,
         capture_output=True,
         check=False,
         timeout=400,
@@ -174,10 +190,10 @@ def test_batch_tokens_is_a_number_or_auto(corpus: Path, tmp_path: Path, value: s
 
 
 @pytest.mark.slow
-def test_too_large_a_batch_is_foretold_with_one_that_fits(
-    recipe: Path, tmp_path: Path, address_space: int
-) -> None:
-    room, out = address_space + 560 * MIB, ("--out", tmp_path / "run")
+def test_too_large_a_batch_is_foretold_with_one_that_fits(recipe: Path, tmp_path: Path) -> None:
+    small = ("training.batch_tokens=256", "training.max_steps=1")
+    base = address_space("train", recipe, *small, "--out", tmp_path / "small")
+    room, out = base + 300 * MIB, ("--out", tmp_path / "run")
     outcome = limited(room, "train", recipe, *out)
     check_told(outcome, 1, "training would need about", "pairs of", "are free (ulimit -v)")
     assert not (tmp_path / "run").exists()
@@ -214,34 +230,36 @@ def test_memory_that_runs_out_in_training_is_told_and_nothing_saved_is_lost(
 
 @pytest.mark.slow
 def test_decoding_that_does_not_fit_is_told_with_a_batch_that_does(
-    trained: Path, corpus: Path, tmp_path: Path, address_space: int
+    trained: Path, corpus: Path, tmp_path: Path
 ) -> None:
     lines = (corpus / "train.ko").read_text(encoding="utf-8").splitlines()[:120]
     (tmp_path / "source").write_text("\n".join(lines) + "\n", encoding="utf-8")
     command = ("translate", trained, tmp_path / "source", "--beam", 120, "--max-length", 40)
-    outcome = limited(address_space + 250 * MIB, *command, "--batch-tokens", 10**6)
+    room = address_space(*command, "--batch-tokens", 1) + 150 * MIB
+    outcome = limited(room, *command, "--batch-tokens", 10**6)
     check_told(outcome, 1, "out of memory: decoding 120 sentences of up to", "120 hypotheses each")
     found = re.search(r"--batch-tokens (\d+) \(decoding\.batch_tokens=", outcome.err)
     assert found, outcome.err
-    smaller = limited(address_space + 250 * MIB, *command, "--batch-tokens", found[1])
+    smaller = limited(room, *command, "--batch-tokens", found[1])
     assert smaller.code == 0, smaller.err
     assert len(smaller.lines) == 120
 
 
 @pytest.mark.slow
 def test_judging_that_does_not_fit_is_told_with_a_batch_that_does(
-    trained: Path, corpus: Path, tmp_path: Path, address_space: int
+    trained: Path, corpus: Path, tmp_path: Path
 ) -> None:
     for end in ("ko", "en"):
         text = (corpus / f"train.{end}").read_text(encoding="utf-8")
         (tmp_path / f"many.{end}").write_text(text * 30, encoding="utf-8")
     files = ("--source", tmp_path / "many.ko", "--target", tmp_path / "many.en")
-    room = address_space + 300 * MIB
-    outcome = limited(room, "score", trained, *files, "--batch-tokens", 10**6)
+    command = ("score", trained, *files, "--batch-tokens")
+    room = address_space(*command, 4000) + 100 * MIB
+    outcome = limited(room, *command, 10**6)
     check_told(outcome, 1, "out of memory: judging 12900 pairs of", "together does not fit")
     found = re.search(r"--batch-tokens (\d+) \(decoding\.batch_tokens=", outcome.err)
     assert found, outcome.err
-    smaller = limited(room, "score", trained, *files, "--batch-tokens", found[1])
+    smaller = limited(room, *command, found[1])
     assert smaller.code == 0, smaller.err
     assert len(smaller.lines) == 12900
 

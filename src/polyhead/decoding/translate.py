@@ -39,6 +39,12 @@ class Options:
     copies: int = 1  # samples per source
     alternatives: int = 0  # other tokens at the first place after the prefix; 0: none are asked for
 
+    @property
+    def per_source(self) -> int:
+        """Hypotheses decoded side by side for one source."""
+        rows = self.beam if self.sampler is None else self.copies
+        return rows * max(1, self.alternatives)
+
 
 @torch.inference_mode()
 def translate_ids(
@@ -59,35 +65,31 @@ def translate_ids(
         return results
     ragged = Ragged([sources[i] for i in filled])  # type: ignore[misc]
     vocabulary = Vocabulary(target.pad_id, END_ID, (UNKNOWN_ID, target.pad_id))
-    per_row = options.beam if options.sampler is None else options.copies
-    per_row *= max(1, options.alternatives)
     keys = None  # in the order of the input, whatever the order of the batches
     if options.sampler is not None:
         keys = options.sampler.keys([sources[i] for i in filled], options.copies)
-    for indices in by_length(ragged.lengths, max(1, options.batch_tokens // per_row)):
-        decode = partial(_decode_first, model, ragged, indices, vocabulary, options, keys)
+    for indices in by_length(ragged.lengths, max(1, options.batch_tokens // options.per_source)):
+        decode = partial(_decode_some, model, ragged, vocabulary, options, keys)
         with memory.told(partial(_too_large, ragged, indices, options, decode)):
-            found = decode(len(indices))
+            found = decode(indices)
         for index, hypotheses in zip(indices.tolist(), found, strict=True):
             results[filled[index]] = hypotheses
         progress(len(indices))
     return results
 
 
-def _decode_first(
+def _decode_some(
     model: nn.Module,
     sources: Ragged,
-    indices: NDArray[np.int64],
     vocabulary: Vocabulary,
     options: Options,
     keys: Tensor | None,
-    rows: int,
+    indices: NDArray[np.int64],
 ) -> list[list[Hypothesis]]:
-    """The hypotheses of the first rows of a batch."""
     choose = None
     if options.sampler is not None and keys is not None:
-        choose = partial(_draw, options.sampler, keys[indices[:rows]].flatten())
-    return _decode(model, sources, indices[:rows], vocabulary, options, choose)
+        choose = partial(_draw, options.sampler, keys[indices].flatten())
+    return _decode(model, sources, indices, vocabulary, options, choose)
 
 
 def _draw(sampler: Sampler, keys: Tensor, log_p: Tensor, rows: Tensor, length: int) -> Tensor:
@@ -106,19 +108,25 @@ def _too_large(
     sources: Ragged,
     indices: NDArray[np.int64],
     options: Options,
-    decode: Callable[[int], object],
+    decode: Callable[[NDArray[np.int64]], object],
 ) -> str:
     """What to say where a batch did not fit, with a size that was tried and does."""
     longest = int(sources.lengths[indices].max())
-    rows = options.beam if options.sampler is None else options.copies
     said = (
         f"decoding {len(indices)} sentences of up to {longest} source tokens together, "
-        f"{rows} hypotheses each"
+        f"{options.per_source} hypotheses each"
     )
-    fits = memory.largest_that_fits(decode, len(indices))
+
+    def decode_the_largest(tokens: int) -> None:
+        """The batch of the longest sentences and that of the most, whose outputs are more."""
+        batches = list(by_length(sources.lengths, tokens))
+        decode(batches[0])
+        decode(max(batches, key=len))
+
+    fits = memory.largest_that_fits(decode_the_largest, len(indices) * longest)
     if fits is None:
         return f"{said}, does not fit, nor does a single one: lower the beam or the longest length"
-    tokens = max(1, int(memory.MARGIN * fits * longest * rows))
+    tokens = max(1, int(memory.MARGIN * fits * options.per_source))
     return (
         f"{said}, does not fit. --batch-tokens {tokens} (decoding.batch_tokens={tokens} in a "
         "recipe) should fit"
