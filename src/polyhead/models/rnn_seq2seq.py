@@ -143,9 +143,12 @@ class RNNSeq2Seq(nn.Module):
         super().__init__()
         self.config = config
         width, embedding = config.d_model, config.embedding
-        self.target_embedding = TokenEmbedding(target_vocab, embedding)
+        # as they are: scaled as a Transformer's, they learn far less from a token (docs/lineage.md)
+        self.target_embedding = TokenEmbedding(target_vocab, embedding, scaled=False)
         self.source_embedding = (
-            self.target_embedding if shared else TokenEmbedding(source_vocab, embedding)
+            self.target_embedding
+            if shared
+            else TokenEmbedding(source_vocab, embedding, scaled=False)
         )
         self.dropout = SequenceDropout(config.dropout, shared=config.variational)
         self.encoder = RecurrentEncoder(
