@@ -1,6 +1,6 @@
 """RNN attention side by side on Multi30k English-German: what one key of the recipe changes.
 
-    POLYHEAD_DATA=… python -m benchmarks.lineage --tokens 6600000 --out runs/lineage
+    POLYHEAD_DATA=… python -m benchmarks.lineage --tokens 5000000 --out runs/lineage
 
 Every variant is the shipped recipe multi30k-en-de-rnn with keys of `model.attention` changed,
 trained by `polyhead compare` on as many target tokens; soft and none with two seeds. ConvS2S has
@@ -55,7 +55,7 @@ def promises(bleu: dict[str, float], seconds: list[float]) -> dict[str, bool]:
 def main() -> None:
     """Compare, translate with beam 5, score, print, write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--tokens", type=int, default=6_600_000)
+    parser.add_argument("--tokens", type=int, default=5_000_000)
     parser.add_argument("--out", type=Path, default=Path("runs/lineage"))
     parser.add_argument("--json", type=Path, default=Path("benchmarks/results/lineage.json"))
     args = parser.parse_args()
