@@ -57,13 +57,19 @@ def counted(data: Path) -> dict[str, Any]:
 
 def trained(out: Path, recipe: str, *arguments: str) -> Path:
     """A run of a recipe in `out`, made, finished, or there already."""
-    if (out / "run.json").is_file():
-        if not json.loads((out / "run.json").read_text(encoding="utf-8"))["complete"]:
-            call("train", "--resume", str(out))
-        return out
-    command = "finetune" if "--from" in arguments else "train"
-    call(command, recipe, *arguments, "--out", str(out))
+    if not (out / "run.json").is_file():
+        command = "finetune" if "--from" in arguments else "train"
+        call(command, recipe, *arguments, "--out", str(out))
+    elif not complete(out):
+        call("train", "--resume", str(out))
+    if not complete(out):  # a signal stopped it
+        raise SystemExit(f"{out} was interrupted; the same command goes on")
     return out
+
+
+def complete(run: Path) -> bool:
+    """Whether a run's training came to its end."""
+    return bool(json.loads((run / "run.json").read_text(encoding="utf-8"))["complete"])
 
 
 def call(*arguments: str) -> None:

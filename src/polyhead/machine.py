@@ -122,9 +122,8 @@ def choose(precision: str = "auto", threads: int | None = None) -> Choices:
 def has_fast_bf16() -> bool:
     """Whether bf16 matrix products are far ahead of fp32 ones here: timed, not guessed.
 
-    Every CPU can multiply bf16. With AMX tiles or AMD's Zen 5 it is 3 to 5 times as fast as fp32,
-    and training twice as fast or more; at less than 2.5 times the rest of a step, which bf16 slows
-    down, outweighs the products.
+    Every CPU can multiply bf16, some of them slowly. Below 2.5 times as fast it is not worth it:
+    what else a training step does is slower in bf16 (docs/decisions/0003).
     """
     import torch
 

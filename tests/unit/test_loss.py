@@ -145,3 +145,38 @@ def test_no_tokens_cost_nothing() -> None:
     assert loss.item() == nll.item() == 0.0
     head = partial(F.linear, weight=weight)
     assert token_log_probabilities(hidden[:0], head, labels[:0]).shape == (0,)
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 7, 1000])
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("alpha", [0.0, 5.0])
+@pytest.mark.parametrize("scale", [1.0, 30.0])
+def test_r_drop_is_half_the_papers_equation(
+    chunk: int, smoothing: float, alpha: float, scale: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "CHUNK", chunk)
+    hidden, weight, labels = example(torch.float64)
+    noise = torch.randn(2, TOKENS, WIDTH, generator=torch.Generator().manual_seed(6)).double()
+    looks = (scale * (hidden + 0.5 * noise)).detach().requires_grad_()
+    loss, nll = cross_entropy(looks, weight, labels, smoothing=smoothing, r_drop=alpha)
+    logits = [F.linear(look, weight) for look in looks]
+    first, second = (one.log_softmax(dim=-1) for one in logits)
+    apart = F.kl_div(first, second, reduction="sum", log_target=True)
+    apart = (apart + F.kl_div(second, first, reduction="sum", log_target=True)) / 2
+    plain = [
+        F.cross_entropy(torch.cat(logits), labels.repeat(2), reduction="sum", label_smoothing=e)
+        for e in (smoothing, 0.0)
+    ]
+    expected = (plain[0] + alpha * apart) / 2
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
+    assert nll.item() == pytest.approx(plain[1].item() / 2, rel=1e-5)
+    wanted = torch.autograd.grad(expected, (looks, weight))
+    found = torch.autograd.grad(loss, (looks, weight))
+    for gradient, want in zip(found, wanted, strict=True):
+        torch.testing.assert_close(gradient, want, atol=2e-4, rtol=1e-4)
+
+
+def test_r_drop_needs_two_looks() -> None:
+    hidden, weight, labels = example()
+    with pytest.raises(ValueError, match=r"r_drop needs hidden of \[2,N,E\], found \[23, 8\]"):
+        cross_entropy(hidden, weight, labels, r_drop=1.0)

@@ -69,27 +69,13 @@ def translate_ids(
     if options.sampler is not None:
         keys = options.sampler.keys([sources[i] for i in filled], options.copies)
     for indices in by_length(ragged.lengths, max(1, options.batch_tokens // options.per_source)):
-        decode = partial(_decode_some, model, ragged, vocabulary, options, keys)
+        decode = partial(_decode, model, ragged, vocabulary, options, keys)
         with memory.told(partial(_too_large, ragged, indices, options, decode)):
             found = decode(indices)
         for index, hypotheses in zip(indices.tolist(), found, strict=True):
             results[filled[index]] = hypotheses
         progress(len(indices))
     return results
-
-
-def _decode_some(
-    model: nn.Module,
-    sources: Ragged,
-    vocabulary: Vocabulary,
-    options: Options,
-    keys: Tensor | None,
-    indices: NDArray[np.int64],
-) -> list[list[Hypothesis]]:
-    choose = None
-    if options.sampler is not None and keys is not None:
-        choose = partial(_draw, options.sampler, keys[indices].flatten())
-    return _decode(model, sources, indices, vocabulary, options, choose)
 
 
 def _draw(sampler: Sampler, keys: Tensor, log_p: Tensor, rows: Tensor, length: int) -> Tensor:
@@ -136,11 +122,12 @@ def _too_large(
 def _decode(
     model: nn.Module,
     sources: Ragged,
-    indices: NDArray[np.int64],
     vocabulary: Vocabulary,
     options: Options,
-    choose: Choose | None,
+    keys: Tensor | None,
+    indices: NDArray[np.int64],
 ) -> list[list[Hypothesis]]:
+    """The sources at `indices`, together; `keys` are the sampler's, where there is one."""
     device = device_of(model)
     source, lengths = (t.to(device) for t in sources.padded(indices.tolist(), END_ID))
     limits = lengths + options.extra_length
@@ -184,6 +171,9 @@ def _decode(
     if options.copies > 1:
         rows = torch.arange(len(indices), device=device).repeat_interleave(options.copies)
         state, limits = state.select(rows, rows), limits[rows]
+    choose: Choose | None = None
+    if options.sampler is not None and keys is not None:
+        choose = partial(_draw, options.sampler, keys[indices].flatten())
     flat = one_by_one(
         step,  # type: ignore[arg-type]
         state,
