@@ -248,7 +248,12 @@ class Translation:
     def loss(self, model: nn.Module, batch: PairBatch, smoothing: float) -> tuple[Tensor, Tensor]:
         """(sum of the smoothed loss, sum of the plain NLL) over the batch's real target tokens."""
         head, r_drop = cast(OutputHead, model.head), self.recipe.training.r_drop
-        read = (batch.source, batch.source_positions, batch.inputs, batch.positions)
+        read: tuple[Tensor, ...] = (
+            batch.source,
+            batch.source_positions,
+            batch.inputs,
+            batch.positions,
+        )
         if r_drop:  # all rows twice, each through dropouts of its own
             read = tuple(part.repeat(2, 1) for part in read)
         return sequence_loss(
