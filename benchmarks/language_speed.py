@@ -61,9 +61,17 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--batches", nargs="+", default=["1", "16"], help="of writing")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument(
+        "--clock",
+        choices=("wall", "cpu"),
+        default="wall",
+        help="cpu: for --threads 1, beside others",
+    )
     parser.add_argument("--python", nargs="*", default=[], metavar="PEER=PATH")
     parser.add_argument("--json", type=Path, help="default: benchmarks/results/WORK_SHAPE.json")
     args = parser.parse_args()
+    if args.clock == "cpu" and args.threads != 1:
+        parser.error("--clock cpu adds up the threads' time: it needs --threads 1")
     known = [system.name for system in SYSTEMS[args.work]]
     reference = args.reference or REFERENCE[args.work]
     wanted = {*(args.systems or known), reference}
@@ -73,7 +81,7 @@ def main() -> None:
     console = Console(stderr=True)
     common.avoid_broken_amx(console)
     machine = common.machine(args.threads)
-    arguments = ["--shape", args.shape, "--threads", str(args.threads)]
+    arguments = ["--shape", args.shape, "--threads", str(args.threads), "--clock", args.clock]
     if args.work == "write":
         arguments += ["--batches", *args.batches]
     results = common.interleave(
@@ -96,6 +104,7 @@ def main() -> None:
             "benchmark": f"language models, {args.work}: tokens per second",
             "shape": vars(SHAPES[args.shape]),
             "machine": machine,
+            "clock": args.clock,
             "systems": common.summary(results, figures, reference=reference),
         },
     )

@@ -185,6 +185,10 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+UNREADABLE = (gzip.BadGzipFile, zlib.error, EOFError, OSError)
+"""What a file that is not whole raises while it is read."""
+
+
 def open_bytes(path: Path) -> IO[bytes]:
     """Open a plain or gzip-compressed file for reading bytes; raises DataError if it cannot."""
     if fault := _fault(path):
@@ -195,6 +199,15 @@ def open_bytes(path: Path) -> IO[bytes]:
         raise DataError(f"cannot read {path}: {error.strerror}") from None
     packed = file.peek(2)[:2] == b"\x1f\x8b"  # a look ahead, because a pipe cannot go back
     return gzip.open(file, "rb") if packed else file  # type: ignore[return-value]
+
+
+def read_bytes(path: Path) -> bytes:
+    """All of a plain or gzip-compressed file; raises DataError if it cannot be read to its end."""
+    with open_bytes(path) as file:
+        try:
+            return file.read()
+        except UNREADABLE as error:
+            raise DataError(_torn(path, error)) from None
 
 
 def check_all_there(named: Iterable[tuple[str, str]], advice: str = "") -> None:
@@ -256,8 +269,12 @@ def decode_lines(file: IO[bytes], name: str, report: Report = stop) -> Iterator[
                 report(_invalid(name, number, raw[error.start], error.start + 1))
                 line = raw.decode(encoding, "replace")
             yield line.removesuffix("\n").removesuffix("\r")
-    except (gzip.BadGzipFile, zlib.error, EOFError, OSError) as error:
-        raise DataError(f"{name}: cannot be read to its end ({error})") from None
+    except UNREADABLE as error:
+        raise DataError(_torn(name, error)) from None
+
+
+def _torn(name: str | Path, error: Exception) -> str:
+    return f"{name}: cannot be read to its end ({error})"
 
 
 def _invalid(name: str, number: int, byte: int, column: int) -> DataFault:

@@ -8,6 +8,7 @@ import os
 import platform
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
@@ -114,7 +115,7 @@ def choose(precision: str = "auto", threads: int | None = None) -> Choices:
             precision = "bf16" if torch.cuda.is_bf16_supported() else "fp16"
         else:
             precision = "bf16" if has_fast_bf16() else "fp32"
-    explicit = 384 if (device, precision) == ("cpu", "bf16") else 0
+    explicit = explicit_attention_below() if (device, precision) == ("cpu", "bf16") else 0
     return Choices(device, precision, threads or torch.get_num_threads(), explicit)
 
 
@@ -127,16 +128,49 @@ def has_fast_bf16() -> bool:
     """
     import torch
 
-    def seconds(dtype: torch.dtype) -> float:
+    def product(dtype: torch.dtype) -> Callable[[], object]:
         a, b = torch.ones(512, 512, dtype=dtype), torch.ones(512, 512, dtype=dtype)
-        times = []
-        for _ in range(6):
-            start = time.perf_counter()
-            torch.mm(a, b)
-            times.append(time.perf_counter() - start)
-        return min(times)
+        return lambda: torch.mm(a, b)
 
-    return not amx_is_broken() and seconds(torch.bfloat16) * 2.5 < seconds(torch.float32)
+    if amx_is_broken():
+        return False
+    return _seconds(product(torch.bfloat16)) * 2.5 < _seconds(product(torch.float32))
+
+
+@cache
+def explicit_attention_below() -> int:
+    """Keys below which training in bf16 does attention by explicit products: timed, too.
+
+    They keep a weight for every query and key, so beyond 1,024 keys SDPA has to do in any case.
+    """
+    import torch
+    import torch.nn.functional as F
+
+    def faster(keys: int) -> bool:
+        q, k, v = (torch.ones(1, 2, keys, 64, dtype=torch.bfloat16) for _ in range(3))
+        mask = torch.zeros(keys, keys, dtype=torch.bfloat16)
+        q.requires_grad_()
+
+        def explicit() -> None:
+            logits = torch.matmul(q, k.transpose(-2, -1)).add_(mask)
+            torch.matmul(torch.softmax(logits, dim=-1), v).sum().backward()
+
+        def fused() -> None:
+            F.scaled_dot_product_attention(q, k, v, is_causal=True).sum().backward()
+
+        return _seconds(explicit) < 0.8 * _seconds(fused)
+
+    return next((keys + 1 for keys in (1024, 512) if faster(keys)), 384)
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    """The least of some tries."""
+    times = []
+    for _ in range(6):
+        start = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - start)
+    return min(times)
 
 
 def apply(choices: Choices) -> None:

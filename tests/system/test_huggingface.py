@@ -145,6 +145,50 @@ def test_gpt2_in_and_out_again(gpt2: Path, tmp_path: Path) -> None:
     assert back.decode([last], skip_special_tokens=True) == back.decode([last]) != ""
 
 
+def test_a_gpt_that_ends_texts_with_another_token_is_refused(gpt2: Path, tmp_path: Path) -> None:
+    theirs = Path(shutil.copytree(gpt2, tmp_path / "theirs"))
+    config = json.loads((theirs / "config.json").read_text(encoding="utf-8"))
+    for end, code in ((7, 2), ([7, 0], 0), (50256, 0), (None, 0)):
+        changed = json.dumps(config | {"eos_token_id": end})
+        (theirs / "config.json").write_text(changed, encoding="utf-8")
+        outcome = inside("import", theirs, "--out", tmp_path / f"run{end}")
+        assert outcome.code == code, outcome.err
+        assert ("(eos_token_id 7), and here '<|endoftext|>' does" in outcome.err) == (code == 2)
+
+
+def test_a_line_that_spells_a_special_token_does_not_keep_a_run_from_going_out(
+    gpt2: Path, tmp_path: Path
+) -> None:
+    run = imported(gpt2, tmp_path / "run")
+    (tmp_path / "test.txt").write_text("the <|endoftext|> cat\n", encoding="utf-8")
+    recipe = (run / "recipe.yaml").read_text(encoding="utf-8")
+    assert "test: []" in recipe
+    named = recipe.replace("test: []", f"test: {tmp_path / 'test.txt'}")
+    (run / "recipe.yaml").write_text(named, encoding="utf-8")
+    made = inside("export", run, "--to", "huggingface", "--out", tmp_path / "back")
+    assert made.code == 0, made.err
+    assert "1 lines of the test data" in made.lines[1]
+
+
+def test_a_fine_tuned_gpt_is_taken_in_without_its_head(gpt2: Path, tmp_path: Path) -> None:
+    theirs = Path(shutil.copytree(gpt2, tmp_path / "theirs"))
+    model = transformers.GPT2ForSequenceClassification.from_pretrained(gpt2, num_labels=3)
+    model.save_pretrained(theirs)
+    outcome = inside("import", theirs, "--out", tmp_path / "run")
+    assert outcome.code == 0, outcome.err
+    assert "Left out: score.weight." in outcome.err
+    assert float(outcome.lines[1].split(": ")[1].split(",")[0]) < 1e-4
+    run, whole = polyhead.load(tmp_path / "run"), polyhead.load(imported(gpt2, tmp_path / "whole"))
+    options = {"greedy": True, "max_tokens": 12}
+    assert run.generate(LINES[:1], **options) == whole.generate(LINES[:1], **options)
+
+
+def test_a_run_that_was_taken_in_has_nothing_to_resume(gpt2: Path, tmp_path: Path) -> None:
+    run = imported(gpt2, tmp_path / "run")
+    outcome = inside("train", "--resume", run)
+    check_told(outcome, 1, "there is no checkpoint in", "polyhead finetune RECIPE --from")
+
+
 def test_bert_in_and_out_again(bert: Path, tmp_path: Path) -> None:
     run = imported(bert, tmp_path / "run")
     cutter = transformers.AutoTokenizer.from_pretrained(bert)

@@ -361,6 +361,14 @@ def test_overrides_change_values_by_dotted_path() -> None:
     assert recipe.name == "other"
 
 
+def test_the_first_of_a_single_mapping_is_the_mapping() -> None:
+    recipe = load_recipe(raw(), ["data.train.0.weight=3", "data.valid.0.source=b.ko"])
+    assert [spec.weight for spec in recipe.data.train] == [3.0]
+    assert recipe.data.valid[0].source.endswith("/b.ko")
+    assert problems(raw(), "data.train.1.weight=3")
+    assert problems(raw(), "model.0.dropout=0")
+
+
 def test_an_override_reaches_into_a_list() -> None:
     source = raw()
     source["data"]["train"] = [dict(CORPUS), dict(CORPUS)]

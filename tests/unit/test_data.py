@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from polyhead.data.pairs import Pairs, PairSource, read_pairs
 from polyhead.errors import DataError
-from polyhead.files import read_lines
+from polyhead.files import read_bytes, read_lines
 
 
 def put(folder: Path, name: str, content: str | bytes) -> str:
@@ -100,6 +100,8 @@ def test_a_damaged_gzip_file_is_an_error_and_not_a_traceback(tmp_path: Path, dam
     (tmp_path / "a.gz").write_bytes(damage(gzip.compress(text.encode())))
     with pytest.raises(DataError, match="cannot be read to its end"):
         list(read_lines(tmp_path / "a.gz"))
+    with pytest.raises(DataError, match="cannot be read to its end"):
+        read_bytes(tmp_path / "a.gz")
 
 
 def test_a_missing_file_is_told_with_the_nearest_name(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
 from typing import Any
@@ -91,6 +92,10 @@ def test_conll_files_are_sentences_of_words_and_tags(tmp_path: Path) -> None:
     assert chunk.target == ["B-NP", "B-VP"]
     with pytest.raises(DataFault, match="line 3: 4 columns; columns 0 and 4 needed"):
         list(read_tagged(TaggedFile(file=str(path), tag_column=4)))
+    for line, said in (("a\tb\tO", "3 columns, but line 1 has 2"), ("\tX", "column 0 is empty")):
+        path.write_text(f"w\tO\n{line}\n", encoding="utf-8")
+        with pytest.raises(DataFault, match=f"line 2: {said}"):
+            list(read_tagged(TaggedFile(file=str(path))))
     path.write_text("\n\n", encoding="utf-8")
     with pytest.raises(DataError, match="no line with a word and its tag"):
         list(read_tagged(TaggedFile(file=str(path))))
@@ -142,6 +147,13 @@ def squad(path: Path, **question: Any) -> QuestionFile:
     content = {"data": [{"title": "x", "paragraphs": [{"context": "a red cat", "qas": qas}]}]}
     path.write_text("\ufeff" + json.dumps(content), encoding="utf-8")
     return QuestionFile(file=str(path))
+
+
+def test_a_torn_file_of_questions_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "a.json.gz"
+    path.write_bytes(gzip.compress(b'{"data": []}')[:20])
+    with pytest.raises(DataError, match="cannot be read to its end"):
+        list(read_questions(QuestionFile(file=str(path))))
 
 
 def test_squad_files_are_questions_with_contexts_and_answers(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import unicodedata
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ import tokenizers as hf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
+from tokenizers import models, normalizers, pre_tokenizers, trainers
 
 from polyhead.config import TokenizerConfig
 from polyhead.data.tokenizers import END_ID, UNKNOWN_ID, Tokenizer, train
@@ -279,6 +281,48 @@ def test_a_token_alone_says_whether_a_space_is_before_it(word: Tokenizer) -> Non
     assert [lines.alone(i) for i in lines.encode("a\n b")] == ["a", "\n", " ", "b"]
     merged = train(TokenizerConfig(kind="bpe", vocab_size=264), ["xto to"] * 9, verbatim=True)
     assert [merged.alone(i) for i in merged.encode("to to\n")] == ["##to", "to", "\n"]
+
+
+def merged_with_spaces() -> hf.Tokenizer:
+    """BPE as Gemma's and Llama's: `▁` for a space, cut after each."""
+    inner = hf.Tokenizer(models.BPE(unk_token="<unk>"))
+    inner.normalizer = normalizers.Replace(" ", "▁")
+    inner.pre_tokenizer = pre_tokenizers.Split("▁", "merged_with_previous")
+    return inner
+
+
+def bytes_after_a_space() -> hf.Tokenizer:
+    """GPT-2's with a space put before every text."""
+    inner = hf.Tokenizer(models.BPE())
+    inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+    return inner
+
+
+@pytest.mark.parametrize("made", [merged_with_spaces, bytes_after_a_space])
+def test_a_document_is_cut_as_a_line_is_by_tokenizers_of_others(
+    made: Callable[[], hf.Tokenizer],
+) -> None:
+    inner = made()
+    trainer = trainers.BpeTrainer(
+        vocab_size=350,
+        special_tokens=["</s>", "<unk>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    inner.train_from_iterator(TEXTS, trainer)
+    tokenizer = Tokenizer(inner)
+    document = "\n".join(TEXTS)
+    assert not tokenizer.by_characters
+    assert tokenizer.encode_long(document).tolist() == tokenizer.encode(document)
+    assert len(tokenizer.encode(document)) < len(document.encode())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_document_is_cut_as_a_line_is(kind: str, request: pytest.FixtureRequest) -> None:
+    tokenizer = request.getfixturevalue(kind)
+    document = "\n".join([*TEXTS, *UNSEEN])
+    assert tokenizer.by_characters == (kind == "char")
+    assert tokenizer.encode_long(document).tolist() == tokenizer.encode(document)
 
 
 def test_many_texts_at_once_are_each_alone(bpe: Tokenizer) -> None:

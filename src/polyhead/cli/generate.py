@@ -50,7 +50,8 @@ def generate(
     prompt
         a text to go on from
     prompts
-        a file of them, one a line, or - for standard input; each comes out as it would alone
+        a file of them, one a line, or - for standard input; each comes out as it would alone (one
+        that stands there again is drawn anew)
     n
         so many continuations of each
     max_tokens

@@ -12,7 +12,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from polyhead.data.tables import TableSource, read_rows
 from polyhead.errors import DataError
-from polyhead.files import open_bytes, read_lines
+from polyhead.files import read_bytes, read_lines
 
 Cut = Literal["file", "paragraph", "line"]
 _SENTENCE_END = regex.compile(r"(?<=[.!?。！？…]['\"’”)\]]*)\s+")
@@ -129,8 +129,7 @@ def _paragraphs(path: Path) -> Iterator[tuple[str, str]]:
 
 def _whole(path: Path) -> str:
     """A file's text, to the byte but for line ends, which are all one line feed."""
-    with open_bytes(path) as file:
-        data = file.read()
+    data = read_bytes(path)
     try:
         return data.decode("utf-8-sig").replace("\r\n", "\n")
     except UnicodeDecodeError:

@@ -13,7 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from polyhead.config import DataPath, Section
 from polyhead.data.tables import TableSource, read_rows
 from polyhead.errors import DataError, DataFault
-from polyhead.files import open_bytes, read_lines
+from polyhead.files import read_bytes, read_lines
 
 OTHER_MARKS = ("S", "E", "L", "U")  # of one word, and of the last: IOBES, BILOU
 
@@ -168,11 +168,12 @@ def read_tagged(source: TaggedFile) -> Iterator[Labelled]:
                 raise fault(
                     f"{path}, line {number}", "columns", f"{width} columns; {wanted} needed"
                 )
-        if len(cells) != width or not all(
-            cells[c].strip() for c in (source.token_column, source.tag_column)
-        ):
+        if len(cells) != width:
             message = f"{len(cells)} columns, but line {first} has {width}"
             raise fault(f"{path}, line {number}", "columns", message)
+        for column in (source.token_column, source.tag_column):
+            if not cells[column].strip():
+                raise fault(f"{path}, line {number}", "columns", f"column {column} is empty")
         begin = begin if words else number
         words.append("".join(cells[source.token_column].split()))
         tags.append(cells[source.tag_column].strip())
@@ -245,8 +246,7 @@ def read_questions(source: QuestionFile) -> Iterator[Labelled]:
     """
     path = Path(source.file)
     try:
-        with open_bytes(path) as file:
-            text = file.read().decode("utf-8-sig")
+        text = read_bytes(path).decode("utf-8-sig")
         articles = _Articles.model_validate_json(text).data
     except ValidationError as error:
         first = error.errors(include_url=False)[0]

@@ -7,6 +7,7 @@ are never decomposed: text is normalised to NFC.
 
 from __future__ import annotations
 
+import json
 import re
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
@@ -58,6 +59,7 @@ class Tokenizer:
             {i for token in NEVER_WRITTEN if (i := inner.token_to_id(token)) is not None}
             - {self.end_id}
         )
+        self.by_characters = _cuts_characters(inner)
         inner.encode_special_tokens = True  # a text that says `</s>` does not end there
         inner.no_truncation()  # whoever needs a row of some length cuts, pads and says so
         inner.no_padding()
@@ -114,18 +116,18 @@ class Tokenizer:
 
     def encode_long(self, text: str) -> NDArray[np.int32]:
         """Token ids of a document of any length: as `encode` gives them, but faster."""
+        if self.by_characters:  # a look into the table
+            table, unknown, normal = self.inner.get_vocab(), self.unknown_id, self._normal(text)
+            return np.fromiter((table.get(c, unknown) for c in normal), np.int32, len(normal))
         cut = self.inner.pre_tokenizer
-        if isinstance(cut, pre_tokenizers.Split):  # characters: a look into the table
-            table = self.inner.get_vocab()
-            normal = self.inner.normalizer.normalize_str(text) if self.inner.normalizer else text
-            return np.fromiter((table.get(c, UNKNOWN_ID) for c in normal), np.int32, len(normal))
-        parts = _LINES.split(text) if isinstance(cut, pre_tokenizers.ByteLevel) else [text]
+        by_bytes = isinstance(cut, pre_tokenizers.ByteLevel) and cut.use_regex
+        parts = _LINES.split(text) if by_bytes and not cut.add_prefix_space else [text]
         return np.fromiter(chain.from_iterable(self.encode_all(parts)), np.int32)
 
     def begins_word(self) -> NDArray[np.bool_]:
         """Of every token [V], whether it begins a word: marked so, or no letter or digit at all."""
         pieces = [self._label(i) for i in range(self.size)]
-        if isinstance(self.inner.pre_tokenizer, pre_tokenizers.Split):  # characters
+        if self.by_characters:
             return np.array([not piece.isalnum() for piece in pieces])
         if isinstance(self.inner.decoder, decoders.WordPiece):
             return np.array([not piece.startswith("##") for piece in pieces])
@@ -190,6 +192,20 @@ class Tokenizer:
             return cls(hf.Tokenizer.from_file(str(path)))
         except Exception as error:  # the library raises bare Exception for anything
             raise RunError(f"{path} is missing or not a tokenizer file ({error})") from None
+
+
+def _cuts_characters(inner: hf.Tokenizer) -> bool:
+    """Whether every character is a token or unknown; other tokenizers split a text, too."""
+    made = json.loads(inner.to_str())
+    cut, model = made["pre_tokenizer"] or {}, made["model"]
+    return (
+        cut.get("type") == "Split"
+        and cut["pattern"] == {"String": ""}
+        and cut["behavior"] == "Isolated"
+        and model["type"] == "BPE"
+        and model["unk_token"] in UNKNOWNS
+        and not model["byte_fallback"]
+    )
 
 
 @cache

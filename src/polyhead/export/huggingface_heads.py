@@ -1,7 +1,9 @@
-"""The head that a BERT directory has, and so the task of the run that is made of it.
+"""The head that a directory has, and so the task of the run that is made of it.
 
-A head for masked tokens makes a run of masked_lm, one that answers about texts a run of its own
-task. Of any other directory the encoder is taken, and its pooler if it has one, below fresh heads.
+BERT: a head for masked tokens makes a run of masked_lm, one that answers about texts a run of its
+own task. Of any other directory the encoder is taken, and its pooler if it has one, below fresh
+heads. GPT: the output is the embedding, so any directory makes a language model; other heads are
+left out.
 """
 
 from __future__ import annotations
@@ -22,10 +24,15 @@ ANSWERING = {
     "BertForQuestionAnswering": ("question_answering", "qa_outputs"),
 }
 """Task and name of the head; BertForMultipleChoice does not say how many choices there are."""
+GPT_HEADS = ("score.", "classifier.", "qa_outputs.", "multiple_choice_head.")
 
 
 def by_head(kind: Format, settings: Settings, weights: Weights) -> tuple[Format, Weights]:
-    """The format of a BERT by its head, and the weights without those that no run takes."""
+    """The format of a directory by its head, and the weights without those that no run takes."""
+    if kind.task == "language_modeling":
+        return _language_model(kind, weights)
+    if kind.task != "masked_lm":
+        return kind, weights
     if "cls.predictions.bias" in weights:
         return kind, weights
     if (answering := _answering(kind, settings, weights)) is not None:
@@ -45,6 +52,18 @@ def by_head(kind: Format, settings: Settings, weights: Weights) -> tuple[Format,
         return found | {"data": found["data"] | pooled}
 
     return replace(kind, sections=sections, fresh=note), kept
+
+
+def _language_model(kind: Format, weights: Weights) -> tuple[Format, Weights]:
+    left_out = [name for name in weights if name.startswith(GPT_HEADS)]
+    if not left_out:
+        return kind, weights
+    note = (
+        f"Left out: {', '.join(left_out)}. The head of a fine-tuned GPT is not taken in: the run "
+        "is a language model, which `finetune` gives a fresh head."
+    )
+    kept = {name: tensor for name, tensor in weights.items() if name not in left_out}
+    return replace(kind, fresh=note), kept
 
 
 def _answering(kind: Format, settings: Settings, weights: Weights) -> Format | None:

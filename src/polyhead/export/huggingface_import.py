@@ -16,7 +16,7 @@ from typing import Any, cast
 
 import tokenizers as hf
 import torch
-from tokenizers import models, pre_tokenizers
+from tokenizers import models
 from torch import Tensor, nn
 
 from polyhead import registry
@@ -31,6 +31,7 @@ from polyhead.export.huggingface_loading import library
 from polyhead.export.marian_tokenizers import has_pair, read_pair
 from polyhead.export.verify import TEXTS, Exported, random_sentences
 from polyhead.models.bert import BERT
+from polyhead.models.gpt import GPT
 from polyhead.recipe.reading import load_recipe
 from polyhead.runs import folder
 from polyhead.runs.card import write_card
@@ -55,11 +56,11 @@ def import_huggingface(source: str, out: Path) -> Exported:
         kind = _format(place, settings)
     weights: Weights = _named(kind, _weights(place))
     with _reading(place / "config.json"):
-        if kind.task == "masked_lm":
-            kind, weights = by_head(kind, settings, weights)
+        kind, weights = by_head(kind, settings, weights)
         sections = kind.sections(settings, weights)
     source_tokenizer, tokenizer = _tokenizers(kind, place)
     _check_special(kind, place, tokenizer)
+    _check_end(settings, place, tokenizer)
     recipe = load_recipe(
         {
             "name": re.sub(r"[^\w.+-]+", "-", Path(source).name).strip("-") or "imported",
@@ -226,7 +227,8 @@ def _compare(kind: Format, place: Path, task: Any, model: nn.Module) -> float:
         return compare_answers(place, task, cast(BERT, model), texts)
     if task.recipe.task == "translation":
         return compare_translations(place, task, model, random_sentences(task))  # type: ignore[arg-type]
-    return compare(place, model, task.tokenizer, TEXTS, str(place), heads=not kind.fresh)
+    heads = isinstance(model, GPT) or not kind.fresh  # a GPT's own is its embedding
+    return compare(place, model, task.tokenizer, TEXTS, str(place), heads=heads)
 
 
 # --- tokenizers
@@ -260,7 +262,7 @@ def _tokenizer_section(tokenizer: Tokenizer) -> dict[str, Any]:
     inner = tokenizer.inner
     kinds = {models.WordPiece: "wordpiece", models.Unigram: "unigram", models.WordLevel: "word"}
     kind = next((name for type_, name in kinds.items() if isinstance(inner.model, type_)), "bpe")
-    if kind == "bpe" and isinstance(inner.pre_tokenizer, pre_tokenizers.Split):
+    if tokenizer.by_characters:
         kind = "char"
     lower = inner.normalizer is not None and inner.normalizer.normalize_str("A") == "a"
     least = 260 if kind == "bpe" else 4  # what a recipe may say; nothing depends on it here
@@ -276,3 +278,16 @@ def _check_special(kind: Format, place: Path, tokenizer: Tokenizer) -> None:
     ]
     if lacking:
         raise UsageError(f"the tokenizer of {place} has no token for {', '.join(lacking)}")
+
+
+def _check_end(settings: Settings, place: Path, tokenizer: Tokenizer) -> None:
+    """Raise UsageError where the model ends its texts with another token than ours would."""
+    found = settings.get("eos_token_id")
+    ends = found if isinstance(found, list) else [found]
+    known = [end for end in ends if isinstance(end, int) and 0 <= end < tokenizer.size]
+    if known and tokenizer.end_id not in known:
+        theirs, ours = (tokenizer.inner.id_to_token(i) for i in (known[0], tokenizer.end_id))
+        raise UsageError(
+            f"{place} cannot be taken in: its config.json ends a text with {theirs!r} "
+            f"(eos_token_id {known[0]}), and here {ours!r} does wherever a tokenizer has it"
+        )

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-CHUNK = 1024  # tokens: their logits stay in the cache between the products
+CHUNK = 2**23  # logits at a time: 32 MiB of them, which caches may hold between the products
 TINY = 1e-37  # below it probabilities underflow, and their logarithm is worth nothing
 
 
@@ -46,11 +46,11 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor]:
         looks, _, width = hidden.shape
         needs = any(ctx.needs_input_grad[:2])
-        mean_weight = weight.float().mean(dim=0)
+        mean_weight = weight.float().mean(dim=0) if smoothing else weight.new_zeros(width)
         nll = uniform = apart = hidden.new_zeros((), dtype=torch.float32)
         grad_hidden = torch.empty_like(hidden) if needs else None
         grad_weight = torch.zeros_like(weight) if needs else None
-        size = max(1, CHUNK // looks)
+        size = max(1, CHUNK // (looks * len(weight)))
         for start in range(0, len(labels), size):
             chunk = slice(start, start + size)
             x, y = hidden[:, chunk].reshape(-1, width), labels[chunk].repeat(looks)[:, None]
@@ -148,8 +148,9 @@ def token_log_probabilities(
 ) -> Tensor:
     """log p of each label: hidden [N,E], head [n,E] -> logits [n,V], labels [N] -> [N] float32."""
     parts = []
-    for start in range(0, len(hidden), CHUNK):
-        chunk = slice(start, start + CHUNK)
+    size = max(1, CHUNK // head(hidden[:1]).shape[-1]) if len(hidden) else 1
+    for start in range(0, len(hidden), size):
+        chunk = slice(start, start + size)
         logits = head(hidden[chunk]).float()
         parts.append(logits.gather(1, labels[chunk, None])[:, 0] - logits.logsumexp(dim=-1))
     return torch.cat(parts) if parts else hidden.new_zeros(0)

@@ -84,7 +84,9 @@ def _override(raw: dict[str, Any], text: str) -> None:
         raise UsageError(f"{text!r} is not key=value (for example training.max_steps=100)")
     *parents, last = key.strip().split(".")
     place: Any = raw
-    for part in parents:
+    for number, part in enumerate(parents):
+        if number == 2 and parents[0] == "data" and part == "0" and isinstance(place, dict):
+            continue  # data.train.0: one mapping is a list of one
         place = _only(place, part)
         if isinstance(place, list):
             place = place[_index(part, place, key)]

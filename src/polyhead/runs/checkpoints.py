@@ -67,10 +67,12 @@ class Checkpoints:
             say(
                 f"checkpoint {path.name} is damaged ({'; '.join(faults)}); trying the one before it"
             )
+        found = "no whole checkpoint" if self._all() else "no checkpoint"
+        cause = "Put a copy of one back" if self._all() else "If it was trained, put a copy back"
         raise CheckpointError(
-            f"there is no whole checkpoint in {self.folder}: this run cannot go on. Put a copy of "
-            "one back, or begin a new run from this one's weights with `polyhead finetune RECIPE "
-            f"--from {self.folder.parent}`"
+            f"there is {found} in {self.folder}: this run cannot go on. {cause}; or begin a new "
+            f"run from this one's weights with `polyhead finetune RECIPE --from "
+            f"{self.folder.parent}`"
         )
 
     def has(self, step: int) -> bool:

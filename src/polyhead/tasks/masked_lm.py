@@ -271,12 +271,16 @@ class MaskedLanguageModeling:
     def fill(
         self, model: nn.Module, rows: Sequence[int], top: int
     ) -> list[list[tuple[int, float]]]:
-        """The likeliest tokens, with their probabilities, of each mask in a row of ids."""
+        """The likeliest tokens, with their probabilities, of each mask in a row of ids.
+
+        Special tokens are none that a text can have: the others' probabilities sum to 1.
+        """
         row = [self.tokenizer.begin_id, *rows, self.tokenizer.end_id]
         inputs = torch.tensor([row], device=device_of(model))
         logits = model.head(model(inputs)[inputs == self.tokenizer.mask_id]).float()  # type: ignore[operator]
         logits[:, self.tokenizer.never] = float("-inf")
-        values, ids = torch.softmax(logits, dim=-1).topk(min(top, logits.shape[-1]), dim=-1)
+        possible = logits.shape[-1] - len(self.tokenizer.never)
+        values, ids = torch.softmax(logits, dim=-1).topk(min(top, possible), dim=-1)
         return [
             list(zip(some.tolist(), some_p.tolist(), strict=True))
             for some, some_p in zip(ids, values, strict=True)

@@ -86,7 +86,7 @@ class Supervised:
     def known(self) -> dict[str, Any]:
         """What was learned of the labels; raises RunError where that was not kept."""
         if self.learned is None:
-            raise RunError(f"{LABELS} is missing: the run folder is damaged")
+            raise RunError(f"the run folder has no {LABELS}, so it is damaged; put a copy back")
         return self.learned
 
     def answers_as(self, other: object) -> bool:
@@ -314,6 +314,12 @@ def check_model(recipe: Recipe) -> None:
     if recipe.training.label_smoothing and not data.smoothed:
         problems.append(
             f"training.label_smoothing: {recipe.task} has no labels to smooth; leave it out"
+        )
+    most = recipe.model.max_length  # type: ignore[attr-defined]
+    if data.max_length is not None and data.max_length > most:
+        problems.append(
+            f"data.max_length: {data.max_length}, but the model reads {most} tokens at most "
+            "(model.max_length)"
         )
     if (longest := _longest(recipe)) < data.shortest:
         key = "data" if data.max_length == longest else "model"
