@@ -67,8 +67,6 @@ class DataSection(Section):
     training_defaults: ClassVar[dict[str, Any]] = {}
     # what validation shows besides nll, and early stopping may watch
     metrics: ClassVar[tuple[str, ...]] = ()
-    # whether training may read every batch twice and have the two agree
-    with_r_drop: ClassVar[bool] = False
 
 
 class ModelSection(Section):
@@ -186,12 +184,6 @@ class TrainingConfig(Section):
         False, description="torch.compile what a step computes; see docs/devices.md"
     )
     label_smoothing: float = Field(0.1, ge=0, lt=1)
-    r_drop: float = Field(
-        0.0,
-        ge=0,
-        description="read every batch through two dropouts and have what they say agree, by so "
-        "much: alpha of Wu et al. 2021, 5 there; a step takes twice as long; translation only",
-    )
     optimizer: OptimizerConfig = OptimizerConfig()
     schedule: ScheduleConfig = ScheduleConfig()
     validate_every: int = Field(1000, ge=1, description="steps")
@@ -257,13 +249,6 @@ class Recipe(Section):
             raise ValueError("training.lora does not go with training.sharding; leave one out")
         if training.compile and training.sharding != "none":
             raise ValueError("training.compile does not go with training.sharding; leave one out")
-        return self
-
-    @model_validator(mode="after")
-    def _r_drop_is_the_tasks(self) -> Recipe:
-        data = self.data
-        if self.training.r_drop and isinstance(data, DataSection) and not data.with_r_drop:
-            raise ValueError(f"training.r_drop: {self.task} does not have it; leave it out")
         return self
 
     @model_validator(mode="after")

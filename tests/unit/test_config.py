@@ -106,15 +106,6 @@ def test_early_stopping_watches_what_the_task_shows() -> None:
     load_recipe(raw(), ["training.early_stopping.metric=chrf"])
 
 
-def test_r_drop_is_a_translations() -> None:
-    data = {"train": "a.txt", "valid": "b.txt"}
-    told = problems(
-        raw(model={"kind": "gpt"}, task="language_modeling", data=data), "training.r_drop=5"
-    )
-    assert any("training.r_drop: language_modeling does not have it" in one for one in told), told
-    assert load_recipe(raw(), ["training.r_drop=5"]).training.r_drop == 5
-
-
 @pytest.mark.parametrize(
     "change",
     ["optimizer.betas=[1.5, 2]", "optimizer.lr=.inf", "optimizer.betas=[0.9, 1.0]"],

@@ -57,7 +57,6 @@ class Data(DataSection):
 
     families: ClassVar[tuple[Family, ...]] = ("encoder-decoder",)
     metrics: ClassVar[tuple[str, ...]] = ("bleu", "chrf")
-    with_r_drop: ClassVar[bool] = True
     source_language: str = Field(description="code, for example ko")
     target_language: str
     train: Annotated[Sources, AtLeastOne]
@@ -247,23 +246,14 @@ class Translation:
 
     def loss(self, model: nn.Module, batch: PairBatch, smoothing: float) -> tuple[Tensor, Tensor]:
         """(sum of the smoothed loss, sum of the plain NLL) over the batch's real target tokens."""
-        head, r_drop = cast(OutputHead, model.head), self.recipe.training.r_drop
-        read: tuple[Tensor, ...] = (
-            batch.source,
-            batch.source_positions,
-            batch.inputs,
-            batch.positions,
-        )
-        if r_drop:  # all rows twice, each through dropouts of its own
-            read = tuple(part.repeat(2, 1) for part in read)
+        head = cast(OutputHead, model.head)
         return sequence_loss(
-            model(*read),
+            model(batch.source, batch.source_positions, batch.inputs, batch.positions),
             head.weight,
             batch.labels,
             batch.positions >= 0,
             bias=head.bias,
             smoothing=smoothing,
-            r_drop=r_drop,
         )
 
     # --- judging
