@@ -497,7 +497,7 @@ def test_a_recipe_keeps_the_vocabulary_of_the_run_that_it_says_to_start_from(
         header = " ".join(path.read_text(encoding="utf-8").replace("\n#", "").split())
         if advice := re.search(rf"polyhead finetune {path.stem} --from runs/([\w-]+)", header):
             found[path.stem] = advice[1]
-    assert found == dict.fromkeys(("kornli", "korsts", "nsmc"), "nsmc-masked")
+    assert found == dict.fromkeys(("kornli", "korsts", "nsmc"), "nsmc-language")
     for name, origin in found.items():
         ours, theirs = load_recipe(find_recipe(name)), load_recipe(find_recipe(origin))
         assert (ours.tokenizer, ours.model) == (theirs.tokenizer, theirs.model)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from polyhead.layers.block import EncoderBlock
 from polyhead.layers.embeddings import TokenEmbedding
-from polyhead.layers.positions import Positions
+from polyhead.layers.positions import Positions, sinusoids
 
 
 @torch.no_grad()
@@ -34,3 +34,13 @@ def normal(
             for projection in (block.attention.output, block.feedforward.outer):
                 weight: Tensor = projection.weight
                 weight.mul_(residual)
+
+
+@torch.no_grad()
+def waves(positions: Positions, *, std: float = 0.02) -> None:
+    """Learned positions begin as sinusoids of that standard deviation, not as noise.
+
+    What is next to a token is then known from the first step (docs/decisions/0010).
+    """
+    length, width = positions.table.shape
+    positions.table.copy_(std * 2**0.5 * sinusoids(length, width + width % 2)[:, :width])

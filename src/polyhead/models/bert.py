@@ -157,6 +157,7 @@ class BERT(nn.Module):
             else None
         )
         initialisation.normal(self)
+        initialisation.waves(self.positions)
 
     def forward(
         self, tokens: Tensor, positions: Tensor | None = None, texts: Tensor | None = None
