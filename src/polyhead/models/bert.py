@@ -1,9 +1,10 @@
 """BERT: an encoder that sees both sides of every token, trained to fill in what was masked.
 
 "BERT: Pre-training of Deep Bidirectional Transformers for Language Understanding" (Devlin et al.
-2019): post-norm blocks with GELU; learned positions; an embedding of which of two texts a token
-belongs to; a norm after their sum; and, to predict masked tokens, a layer of its own before the
-output, which shares the embedding's weight (appendix A; google-research/bert).
+2019): post-norm blocks with GELU; learned positions, which begin as sinusoids; an embedding of
+which of two texts a token belongs to; a norm after their sum; and, to predict masked tokens, a
+layer of its own before the output, which shares the embedding's weight (appendix A;
+google-research/bert).
 """
 
 from __future__ import annotations
