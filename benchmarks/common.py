@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import platform
@@ -76,6 +77,22 @@ class Interpreters:
         if self.folder and (own := self.folder / system.peer / "bin" / "python").exists():
             return own
         return Path(sys.executable) if find_spec(system.needs) else None
+
+
+def add_clock(parser: argparse.ArgumentParser) -> None:
+    """--clock, of benchmarks that can count a process's own time."""
+    parser.add_argument(
+        "--clock",
+        choices=("wall", "cpu"),
+        default="wall",
+        help="cpu: for --threads 1, beside others",
+    )
+
+
+def check_clock(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    """End with a message where the clock would count several threads' time."""
+    if args.clock == "cpu" and args.threads != 1:
+        parser.error("--clock cpu adds up the threads' time: it needs --threads 1")
 
 
 def run_system(system: System, interpreters: Interpreters, arguments: Sequence[str]) -> Result:

@@ -102,17 +102,11 @@ def main() -> None:
     parser.add_argument("--batches", nargs="+", default=["1", "16", "64"])
     parser.add_argument("--beams", nargs="+", default=["1", "4"])
     parser.add_argument("--threads", type=int, default=os.cpu_count())
-    parser.add_argument(
-        "--clock",
-        choices=("wall", "cpu"),
-        default="wall",
-        help="cpu: for --threads 1, beside others",
-    )
+    common.add_clock(parser)
     parser.add_argument("--python", nargs="*", default=[], metavar="PEER=PATH")
     parser.add_argument("--json", type=Path, help="default: benchmarks/results/decode_SHAPE.json")
     args = parser.parse_args()
-    if args.clock == "cpu" and args.threads != 1:
-        parser.error("--clock cpu adds up the threads' time: it needs --threads 1")
+    common.check_clock(parser, args)
 
     console = Console(stderr=True)
     common.avoid_broken_amx(console)

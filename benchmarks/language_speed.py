@@ -61,17 +61,11 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--batches", nargs="+", default=["1", "16"], help="of writing")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
-    parser.add_argument(
-        "--clock",
-        choices=("wall", "cpu"),
-        default="wall",
-        help="cpu: for --threads 1, beside others",
-    )
+    common.add_clock(parser)
     parser.add_argument("--python", nargs="*", default=[], metavar="PEER=PATH")
     parser.add_argument("--json", type=Path, help="default: benchmarks/results/WORK_SHAPE.json")
     args = parser.parse_args()
-    if args.clock == "cpu" and args.threads != 1:
-        parser.error("--clock cpu adds up the threads' time: it needs --threads 1")
+    common.check_clock(parser, args)
     known = [system.name for system in SYSTEMS[args.work]]
     reference = args.reference or REFERENCE[args.work]
     wanted = {*(args.systems or known), reference}

@@ -129,6 +129,17 @@ def test_smoothing_is_refused_where_there_are_no_labels() -> None:
         check_model(smoothed(task))
 
 
+def test_rows_longer_than_the_model_reads_are_refused() -> None:
+    for task in SOURCES:
+        recipe, model = made(task, "bert")[0].recipe, {"max_length": 64}
+        data = recipe.data.model_copy(update={"max_length": 64})
+        longer = recipe.data.model_copy(update={"max_length": 65})
+        fitting = recipe.model.model_copy(update=model)
+        check_model(recipe.model_copy(update={"data": data, "model": fitting}))
+        with pytest.raises(RecipeError, match=r"data\.max_length: 65, but the model reads 64"):
+            check_model(recipe.model_copy(update={"data": longer, "model": fitting}))
+
+
 def test_a_row_has_room_for_more_than_the_tokens_around_its_texts() -> None:
     for task, least in (("classification", 4), ("tagging", 4), ("question_answering", 7)):
         with pytest.raises(RecipeError, match=rf"model.max_length: {task} needs .* {least} tokens"):

@@ -112,7 +112,7 @@ def test_large_logits_lose_neither_value_nor_gradient() -> None:
 def test_log_probabilities_of_labels_are_those_of_log_softmax(
     chunk: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "CHUNK", chunk * VOCABULARY)
+    monkeypatch.setattr(module, "JUDGED", chunk)
     hidden, weight, labels = example()
     found = token_log_probabilities(hidden, partial(F.linear, weight=weight), labels)
     expected = F.linear(hidden, weight).log_softmax(dim=-1).gather(1, labels[:, None])[:, 0]

@@ -12,7 +12,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from itertools import chain
 from pathlib import Path
 
@@ -59,7 +59,6 @@ class Tokenizer:
             {i for token in NEVER_WRITTEN if (i := inner.token_to_id(token)) is not None}
             - {self.end_id}
         )
-        self.by_characters = _cuts_characters(inner)
         inner.encode_special_tokens = True  # a text that says `</s>` does not end there
         inner.no_truncation()  # whoever needs a row of some length cuts, pads and says so
         inner.no_padding()
@@ -67,6 +66,21 @@ class Tokenizer:
     def _first(self, tokens: Sequence[str], otherwise: int) -> int:
         known = (self.inner.token_to_id(token) for token in tokens)
         return next((i for i in known if i is not None), otherwise)
+
+    @cached_property
+    def by_characters(self) -> bool:
+        """Whether every character is a token or unknown; other tokenizers split a text, too."""
+        if not isinstance(self.inner.pre_tokenizer, pre_tokenizers.Split):
+            return False
+        made = json.loads(self.inner.to_str())
+        cut, model = made["pre_tokenizer"], made["model"]
+        return (
+            cut["pattern"] == {"String": ""}
+            and cut["behavior"] == "Isolated"
+            and model["type"] == "BPE"
+            and model["unk_token"] in UNKNOWNS
+            and not model["byte_fallback"]
+        )
 
     def same_as(self, other: Tokenizer) -> bool:
         """Whether another tokenizer gives every text the same ids."""
@@ -192,20 +206,6 @@ class Tokenizer:
             return cls(hf.Tokenizer.from_file(str(path)))
         except Exception as error:  # the library raises bare Exception for anything
             raise RunError(f"{path} is missing or not a tokenizer file ({error})") from None
-
-
-def _cuts_characters(inner: hf.Tokenizer) -> bool:
-    """Whether every character is a token or unknown; other tokenizers split a text, too."""
-    made = json.loads(inner.to_str())
-    cut, model = made["pre_tokenizer"] or {}, made["model"]
-    return (
-        cut.get("type") == "Split"
-        and cut["pattern"] == {"String": ""}
-        and cut["behavior"] == "Isolated"
-        and model["type"] == "BPE"
-        and model["unk_token"] in UNKNOWNS
-        and not model["byte_fallback"]
-    )
 
 
 @cache

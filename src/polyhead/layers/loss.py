@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 CHUNK = 2**23  # logits at a time: 32 MiB of them, which caches may hold between the products
+JUDGED = 1024  # tokens whose logits are there at a time where nothing is learned
 TINY = 1e-37  # below it probabilities underflow, and their logarithm is worth nothing
 
 
@@ -48,7 +49,9 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         nll = uniform = hidden.new_zeros((), dtype=torch.float32)
         grad_hidden = torch.empty_like(hidden) if needs else None
         grad_weight = torch.zeros_like(weight) if needs else None
-        for chunk in _chunks(len(hidden), len(weight)):
+        size = max(1, CHUNK // len(weight))
+        for start in range(0, len(hidden), size):
+            chunk = slice(start, start + size)
             x, y = hidden[chunk], labels[chunk, None]
             logits = F.linear(x, weight).float()
             picked = logits.gather(1, y)
@@ -82,12 +85,6 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         return grad_hidden * grad_loss, grad_weight * grad_loss.to(grad_weight.dtype), None, None
 
 
-def _chunks(tokens: int, vocabulary: int) -> list[slice]:
-    """Parts of so many tokens, none with more than CHUNK logits, but of one token at least."""
-    size = max(1, CHUNK // vocabulary)
-    return [slice(start, start + size) for start in range(0, tokens, size)]
-
-
 def cross_entropy(
     hidden: Tensor,
     weight: Tensor,
@@ -116,13 +113,12 @@ def token_log_probabilities(
     hidden: Tensor, head: Callable[[Tensor], Tensor], labels: Tensor
 ) -> Tensor:
     """log p of each label: hidden [N,E], head [n,E] -> logits [n,V], labels [N] -> [N] float32."""
-    if not len(hidden):
-        return hidden.new_zeros(0)
     parts = []
-    for chunk in _chunks(len(hidden), head(hidden[:1]).shape[-1]):
+    for start in range(0, len(hidden), JUDGED):
+        chunk = slice(start, start + JUDGED)
         logits = head(hidden[chunk]).float()
         parts.append(logits.gather(1, labels[chunk, None])[:, 0] - logits.logsumexp(dim=-1))
-    return torch.cat(parts)
+    return torch.cat(parts) if parts else hidden.new_zeros(0)
 
 
 def sequence_loss(

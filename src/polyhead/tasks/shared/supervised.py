@@ -315,13 +315,13 @@ def check_model(recipe: Recipe) -> None:
         problems.append(
             f"training.label_smoothing: {recipe.task} has no labels to smooth; leave it out"
         )
-    most = recipe.model.max_length  # type: ignore[attr-defined]
-    if data.max_length is not None and data.max_length > most:
+    longest = _longest(recipe)
+    if data.max_length is not None and data.max_length > longest:
         problems.append(
-            f"data.max_length: {data.max_length}, but the model reads {most} tokens at most "
+            f"data.max_length: {data.max_length}, but the model reads {longest} tokens at most "
             "(model.max_length)"
         )
-    if (longest := _longest(recipe)) < data.shortest:
+    if longest < data.shortest:
         key = "data" if data.max_length == longest else "model"
         problems.append(
             f"{key}.max_length: {recipe.task} needs rows of at least {data.shortest} tokens, those "
