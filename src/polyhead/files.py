@@ -11,6 +11,7 @@ import re
 import shutil
 import zlib
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -20,6 +21,8 @@ Report = Callable[[DataFault], None]
 """What is told of a fault in a data file; it raises, or returns to have the reading go on."""
 
 STANDARD_INPUT = "standard input"
+NEW = ".new"  # what is being written inside a folder that stands already
+RUN = "run.json"  # what makes a folder a run
 
 
 def stop(fault: DataFault) -> None:
@@ -52,19 +55,36 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
 
     Raises RunError (nothing lost: the old file stands) where the disk is full or refuses.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
+    with _beside(path) as temporary:
         write(temporary)
         _share(temporary)
         _sync_file(temporary)
         temporary.replace(path)
         _sync_folder(path.parent)
+
+
+def _beside(path: Path) -> AbstractContextManager[Path]:
+    """A temporary name beside `path`, which may become it."""
+    return _temporary(path, path.with_name(f".{path.name}.{os.getpid()}.tmp"))
+
+
+@contextmanager
+def _temporary(path: Path, temporary: Path) -> Iterator[Path]:
+    """A temporary name, under which nothing is left; RunError where `path` cannot be written."""
+    _remove(temporary)
+    try:
+        yield temporary
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise cannot_write(path, error) from error
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    finally:
+        _remove(temporary)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -86,9 +106,7 @@ def write_folder(path: Path, fill: Callable[[Path], None]) -> None:
 
     Raises RunError where the disk is full or refuses; what stood before still stands.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
-    try:
+    with _beside(path) as temporary:
         temporary.mkdir(parents=True)
         fill(temporary)
         sums = {file.name: sha256(file) for file in sorted(temporary.iterdir())}
@@ -97,40 +115,43 @@ def write_folder(path: Path, fill: Callable[[Path], None]) -> None:
             _share(file)
             _sync_file(file)
         _sync_folder(temporary)
-        if path.exists():
-            shutil.rmtree(path)
-        temporary.replace(path)
-        _sync_folder(path.parent)
-    except OSError as error:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise cannot_write(path, error) from error
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
+        swap(temporary, path)
+
+
+def swap(new: Path, path: Path) -> None:
+    """Give a new folder its name; what stood there steps aside, and is removed only then."""
+    old = path.with_name(f".{path.name}.{os.getpid()}.old")
+    _remove(old)
+    if path.exists():
+        path.replace(old)
+    try:
+        new.replace(path)
+    except OSError:
+        if old.exists():
+            old.replace(path)
         raise
+    _sync_folder(path.parent)
+    _remove(old)
 
 
 def new_folder(path: Path, fill: Callable[[Path], None]) -> None:
     """Let `fill` write a new folder under a temporary name, then rename it: whole or not there.
 
-    An empty folder that stands there already, which may be a mounted one, is filled in place.
-    Raises RunError where the disk is full or refuses.
+    A folder that stands there already, which may be a mounted one, gets what was written, the file
+    that says what it is last. Raises RunError where the disk is full or refuses.
     """
     path = path.absolute()
-    if path.is_dir():
-        fill(path)
-        return
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
+    there = path.is_dir()
+    with _temporary(path, path / NEW) if there else _beside(path) as temporary:
         temporary.mkdir(parents=True)
         fill(temporary)
-        temporary.replace(path)
-        _sync_folder(path.parent)
-    except OSError as error:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise cannot_write(path, error) from error
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
+        if there:
+            for entry in sorted(temporary.iterdir(), key=lambda entry: (entry.name == RUN, entry)):
+                entry.replace(path / entry.name)
+            _sync_folder(path)
+        else:
+            temporary.replace(path)
+            _sync_folder(path.parent)
 
 
 def folder_faults(path: Path) -> list[str]:
@@ -266,7 +287,8 @@ def decode_lines(file: IO[bytes], name: str, report: Report = stop) -> Iterator[
             try:
                 line = raw.decode(encoding)
             except UnicodeDecodeError as error:
-                report(_invalid(name, number, raw[error.start], error.start + 1))
+                byte, column = error.object[error.start], len(raw) - len(error.object) + error.start
+                report(_invalid(name, number, byte, column + 1))
                 line = raw.decode(encoding, "replace")
             yield line.removesuffix("\n").removesuffix("\r")
     except UNREADABLE as error:

@@ -65,7 +65,8 @@ def test_it_learns_to_fill_in_what_is_missing(run: Path) -> None:
     assert probabilities == sorted(probabilities, reverse=True)
     (every,) = inside("fill", run, "dog [MASK]", "--top", 9999, "--json").json()
     assert sum(one["probability"] for one in every) == pytest.approx(1, abs=1e-5)
-    assert not any(special in one["token"] for one in every for special in ("<pad", "<s>", "<mask"))
+    specials = ("<pad", "<s>", "</s>", "<mask")
+    assert not any(special in one["token"] for one in every for special in specials)
     two = inside("fill", run, "cow [MASK] cow [MASK] cow").lines
     assert [line.split("\t")[0] for line in two] == ["1"] * 5 + ["2"] * 5
     maps = polyhead.load(run).attention("hen [MASK]hen [MASK] hen")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import random
 import shutil
 import subprocess
@@ -190,6 +191,35 @@ def test_a_prefix_begins_every_translation_and_no_ngram_stands_twice(
         ids = translator.task.target_tokenizer.encode(line)
         pairs = list(pairwise(ids))
         assert len(pairs) - len(set(pairs)) <= 1  # a text may be cut into tokens another way
+
+
+def test_a_prefix_longer_than_the_limit_is_written_whole(
+    translator: api.Translator, texts: list[str]
+) -> None:
+    for beam in (1, 4):
+        lines = translator.translate(texts[:3], prefix="The man is here", max_length=2, beam=beam)
+        assert lines == ["The man is here"] * 3
+    most = translator.run.recipe.model.max_length
+    with pytest.raises(UsageError, match=rf"leaves no place for more: .* at most {most}"):
+        translator.translate(texts[:1], prefix="man " * most)
+
+
+@pytest.mark.parametrize("engine", [{"engine": "ct2"}, {"precision": "fp16"}])
+def test_a_loaded_run_is_copied_and_an_unknown_way_to_load_it_is_told(
+    trained: Path, translator: api.Translator, texts: list[str], engine: dict[str, str]
+) -> None:
+    ((what, given),) = engine.items()
+    with pytest.raises(UsageError, match=f"{what} '{given}' is not one of"):
+        api.load(trained, **engine)
+    twin = copy.deepcopy(translator)
+    assert twin.translate(texts[:2]) == translator.translate(texts[:2])
+
+
+def test_options_that_no_command_has_are_refused(
+    translator: api.Translator, texts: list[str]
+) -> None:
+    with pytest.raises(UsageError, match="unknown option 'copies'; there are beam, "):
+        translator.translate(texts[:1], copies=3)
 
 
 @pytest.mark.parametrize("precision", ["bf16", "int8"])

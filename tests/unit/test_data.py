@@ -74,6 +74,12 @@ def test_a_byte_order_mark_inside_a_file_is_text(tmp_path: Path) -> None:
     assert list(read_lines(tmp_path / "a.ko")) == ["하나", "\ufeff둘"]
 
 
+def test_invalid_utf8_after_a_byte_order_mark_is_the_byte_told(tmp_path: Path) -> None:
+    put(tmp_path, "a.ko", b"\xef\xbb\xbfab\xff\n")
+    with pytest.raises(DataError, match=r"line 1: not valid UTF-8 \(byte 0xff at column 6\)"):
+        list(read_lines(tmp_path / "a.ko"))
+
+
 @pytest.mark.parametrize("separator", ["\u2028", "\u2029", "\x85", "\x0b", "\x0c", "\x1c", "a\rb"])
 def test_only_a_newline_ends_a_line(tmp_path: Path, separator: str) -> None:
     line = f"앞{separator}뒤"

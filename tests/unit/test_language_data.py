@@ -72,6 +72,8 @@ def test_a_table_has_a_document_a_row(tmp_path: Path) -> None:
     ("keys", "message"),
     [
         ({"file": "a.jsonl"}, "a table needs text_column"),
+        ({"file": "Texts.CSV"}, "a table needs text_column"),
+        ({"file": "a.Parquet"}, "a table needs text_column"),
         ({"hub": "o/n", "split": "train"}, "a table needs text_column"),
         ({"documents": "line"}, "give a file, or hub"),
         ({"file": "a.jsonl", "text_column": "t", "documents": "line"}, "a table has one a row"),
@@ -81,6 +83,12 @@ def test_a_table_has_a_document_a_row(tmp_path: Path) -> None:
 def test_a_source_that_makes_no_sense_is_told(keys: dict[str, Any], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         TextSource.model_validate(keys)
+
+
+def test_a_name_with_several_endings_is_what_its_last_says(tmp_path: Path) -> None:
+    file = tmp_path / "notes.csv.txt"
+    file.write_text("one, two", encoding="utf-8")
+    assert read_documents(sources(str(file))).texts == ["one, two"]
 
 
 def test_an_empty_corpus_and_bad_bytes_are_told_with_their_place(tmp_path: Path) -> None:

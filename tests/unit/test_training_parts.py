@@ -16,7 +16,16 @@ from polyhead.config import EarlyStoppingConfig, OptimizerConfig, ScheduleConfig
 from polyhead.data.batching import on_device
 from polyhead.data.examples import PairExamples, Ragged
 from polyhead.errors import CheckpointError, RunError
-from polyhead.files import folder_faults, write_atomically, write_folder, write_json, write_text
+from polyhead.files import (
+    NEW,
+    folder_faults,
+    new_folder,
+    swap,
+    write_atomically,
+    write_folder,
+    write_json,
+    write_text,
+)
 from polyhead.layers.dropout import Dropout
 from polyhead.runs.checkpoints import Checkpoint, Checkpoints
 from polyhead.training.course import Course
@@ -246,8 +255,12 @@ def test_a_damaged_line_in_the_middle_is_told(tmp_path: Path) -> None:
         read(path)
 
 
-def test_no_journal_has_no_entries(tmp_path: Path) -> None:
-    assert read(tmp_path / "metrics.jsonl") == []
+def test_no_journal_has_no_entries_but_an_unreadable_one_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    assert read(path) == []
+    path.mkdir()
+    with pytest.raises(RunError, match="cannot be read: Is a directory"):
+        forget_after(path, 1)
 
 
 # --- files
@@ -300,6 +313,64 @@ def test_a_folder_is_whole_or_not_there(tmp_path: Path) -> None:
     assert leftovers(path) == ["a.json", "checksums.json"]
     write_folder(path, lambda folder: write_text(folder / "c.txt", "new"))
     assert leftovers(path) == ["c.txt", "checksums.json"]
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_new_folder_is_whole_or_not_there(tmp_path: Path, there: bool) -> None:
+    path = tmp_path / "out"
+    if there:
+        (path / NEW).mkdir(parents=True)  # what a crash left
+
+    def fill(folder: Path) -> None:
+        (folder / "inner").mkdir()
+        write_text(folder / "run.json", "{}")
+        write_text(folder / "weights", "all")
+
+    def fail(folder: Path) -> None:
+        fill(folder)
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(RunError, match="cannot write"):
+        new_folder(path, fail)
+    assert leftovers(tmp_path) == (["out"] if there else [])
+    assert not there or leftovers(path) == []
+    new_folder(path, fill)
+    assert leftovers(path) == ["inner", "run.json", "weights"]
+
+
+def test_what_says_that_a_folder_is_a_run_comes_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, moved = tmp_path / "out", []
+    replace = Path.replace
+    path.mkdir()
+    monkeypatch.setattr(Path, "replace", lambda p, to: (moved.append(p.name), replace(p, to))[1])
+    names = ("a.txt", "run.json", "weights")
+    new_folder(path, lambda folder: [(folder / name).touch() for name in names] and None)
+    assert moved == ["a.txt", "weights", "run.json"]
+
+
+def test_a_folder_that_cannot_get_its_name_leaves_the_old_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, new = tmp_path / "x", tmp_path / "new"
+    for folder in (path, new):
+        folder.mkdir()
+        (folder / folder.name).touch()
+    replace = Path.replace
+
+    def refuse(p: Path, to: Path) -> Path:
+        if p == new:
+            raise OSError(28, "No space left on device")
+        return replace(p, to)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "replace", refuse)
+        with pytest.raises(OSError, match="No space"):
+            swap(new, path)
+    assert (leftovers(path), leftovers(tmp_path)) == (["x"], ["new", "x"])
+    swap(new, path)
+    assert (leftovers(path), leftovers(tmp_path)) == (["new"], ["x"])
 
 
 @pytest.mark.parametrize(
@@ -412,6 +483,15 @@ def test_weights_are_kept_for_averaging_but_never_resumed_from(tmp_path: Path) -
         newest(checkpoints)
 
 
+def test_a_damaged_checkpoint_gives_its_place_in_the_average_to_an_older_one(
+    tmp_path: Path,
+) -> None:
+    checkpoints = saved(tmp_path, [1, 2, 3, 4], keep=4, average=3)
+    _flip(tmp_path / "checkpoints" / "step-00000003" / "model.safetensors")
+    recent = checkpoints.recent_weights(before=4)
+    assert [float(weights["w"][0, 0]) for weights in recent] == [2.0, 1.0]
+
+
 def test_an_interruption_does_not_enter_the_average(tmp_path: Path) -> None:
     checkpoints = Checkpoints(tmp_path, keep=5, average_last=3)
     for step, validated in ((1, True), (2, False), (3, True)):
@@ -473,12 +553,14 @@ def test_in_fp32_it_is_torchs_adam(kind: str, decay: float, clip: float | None) 
         torch.testing.assert_close(one, two, atol=1e-6, rtol=1e-5)
 
 
-def test_forgotten_gradients_are_gone() -> None:
-    model = small_model()
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_forgotten_gradients_are_gone(dtype: torch.dtype) -> None:
+    model = small_model().to(dtype)
     optimiser = Optimiser(model, OptimizerConfig(), None)
     gradients(model, 1)
+    optimiser.step(0.1)
     optimiser.zero()
-    assert all(p.grad is None for p in model.parameters())
+    assert all(p.grad is None for p in (*model.parameters(), *optimiser.masters))
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])

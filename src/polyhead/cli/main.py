@@ -34,7 +34,7 @@ for command, module, summary in (
     ("plan", "train", "Measure what training takes: memory, disk, time, the largest batch."),
     ("verify-resume", "train", "Prove that resuming is exact: kill, resume, compare."),
     ("recipes", "train", "List the recipes that come with Polyhead."),
-    ("compare", "compare", "Train translators alike and judge them; or measure layers by length."),
+    ("compare", "compare", "Train models alike and judge them; or measure layers by length."),
     ("translate", "translate", "Translate lines: exactly one output line per input line."),
     ("generate", "generate", "Go on from prompts with a language model."),
     ("fill", "masked", "Show what could stand at every [MASK] of a text."),

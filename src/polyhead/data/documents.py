@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 import regex
 from pydantic import BeforeValidator, Field, model_validator
 
-from polyhead.data.tables import TableSource, read_rows
+from polyhead.data.tables import TABLES, TableSource, ending_of, read_rows
 from polyhead.errors import DataError
 from polyhead.files import read_bytes, read_lines
 
@@ -32,10 +32,7 @@ class TextSource(TableSource):
     def _one_form(self) -> TextSource:
         if not self.is_table:
             raise ValueError("give a file, or hub")
-        table = self.hub is not None or any(
-            suffix in (".jsonl", ".ndjson", ".csv", ".tsv", ".tab", ".xlsx", ".parquet")
-            for suffix in Path(str(self.file)).suffixes
-        )
+        table = self.hub is not None or ending_of(Path(str(self.file))) in TABLES
         if table and self.text_column is None:
             raise ValueError("a table needs text_column")
         if self.text_column is not None and self.documents != "file":

@@ -21,6 +21,7 @@ csv.field_size_limit(2**31 - 1)
 Scalar = str | int | float | bool
 Cells = Iterator[tuple[int, Sequence[Any]]]
 ENDINGS = ".tsv, .csv, .jsonl (or .gz), .xlsx, .parquet"
+TABLES = (".tsv", ".tab", ".csv", ".jsonl", ".ndjson", ".xlsx", ".parquet")  # never plain text
 
 
 class TableSource(Section):
@@ -57,7 +58,9 @@ class TableSource(Section):
     def unit(self) -> str:
         """What a place in it is called: a line, or a row where there are no lines."""
         return (
-            "row" if self.hub or _ending(Path(str(self.file))) in (".xlsx", ".parquet") else "line"
+            "row"
+            if self.hub or ending_of(Path(str(self.file))) in (".xlsx", ".parquet")
+            else "line"
         )
 
     def check_table(self) -> None:
@@ -68,7 +71,7 @@ class TableSource(Section):
             raise ValueError("config, split and revision belong to hub")
         if self.hub is not None and self.split is None:
             raise ValueError("hub needs split (for example split: train)")
-        if self.sheet is not None and _ending(Path(self.file or "")) != ".xlsx":
+        if self.sheet is not None and ending_of(Path(self.file or "")) != ".xlsx":
             raise ValueError("sheet belongs to an .xlsx file")
 
 
@@ -128,7 +131,8 @@ def _report_structure(
     report(DataFault("bad_row", table.label, place, message, unit=table.unit))
 
 
-def _ending(path: Path) -> str:
+def ending_of(path: Path) -> str:
+    """What kind of file its name says it is, in lower case; .gz says nothing of it."""
     return next((s.lower() for s in reversed(path.suffixes) if s != ".gz"), "")
 
 
@@ -139,7 +143,7 @@ def _cells(table: TableSource, wanted: list[str], report: Report, texts: int) ->
 
         return hub_cells(table.hub, table.config, str(table.split), table.revision, wanted)
     path = Path(str(table.file))
-    ending = _ending(path)
+    ending = ending_of(path)
     if ending in (".jsonl", ".ndjson"):
         return _json_cells(path, wanted, report, texts)
     if ending in (".tsv", ".tab", ".txt"):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import fields
 from typing import Any
 
 from polyhead.config import MOST_ALPHA, DecodingConfig
@@ -18,6 +17,10 @@ LEAST = {
     "alternatives": 0,
 }
 OF_SAMPLING = ("temperature", "top_k", "top_p", "seed")
+NAMES = (
+    *("beam", "alpha", "nbest", "sample", *OF_SAMPLING, "prefix", "alternatives"),
+    *("no_repeat_ngram", "max_length", "batch_tokens"),
+)
 
 
 def options_for(
@@ -25,9 +28,8 @@ def options_for(
 ) -> Options:
     """The recipe's way to decode, changed; None changes nothing, and `prefix` is text.
 
-    Names: beam, alpha, nbest, sample, temperature, top_k, top_p, seed, prefix, alternatives,
-    no_repeat_ngram, max_length; and those of Options. Raises UsageError for a value out of range,
-    an unknown name, and names that do not go together.
+    The names are NAMES. Raises UsageError for a value out of range, an unknown name, and names that
+    do not go together.
     """
     given = {key: value for key, value in named.items() if value is not None}
     _check_values(given)
@@ -62,11 +64,8 @@ def check_least(given: Mapping[str, Any]) -> None:
 
 
 def _check_values(given: dict[str, Any]) -> None:
-    known = list(
-        dict.fromkeys([*(f.name for f in fields(Options)), "nbest", "sample", *OF_SAMPLING])
-    )
-    if unknown := sorted(given.keys() - set(known)):
-        raise UsageError(f"unknown option {unknown[0]!r}; there are {', '.join(known)}")
+    if unknown := sorted(given.keys() - set(NAMES)):
+        raise UsageError(f"unknown option {unknown[0]!r}; there are {', '.join(NAMES)}")
     check_least(given)
     if not 0 <= given.get("alpha", 0) <= MOST_ALPHA:
         raise UsageError(f"alpha {given['alpha']} is not a number from 0 to {MOST_ALPHA:g}")

@@ -119,6 +119,15 @@ def _too_large(
     )
 
 
+def check_prefix(options: Options, longest: int) -> None:
+    """Raise UsageError where the model cannot write more than the prefix."""
+    if len(options.prefix) >= longest:
+        raise UsageError(
+            f"a prefix of {len(options.prefix)} tokens leaves no place for more: the model writes "
+            f"at most {longest}"
+        )
+
+
 def _decode(
     model: nn.Module,
     sources: Ragged,
@@ -135,16 +144,13 @@ def _decode(
         limits = torch.full_like(lengths, options.max_length)
     longest = longest_output(model)
     if longest is not None:
+        check_prefix(options, longest)
         limits = limits.clamp(max=longest)
+    limits = limits.clamp(min=len(options.prefix))
     positions = positions_of(lengths, source.shape[1])
     no_repeats = [no_repeat(options.no_repeat_ngram)] if options.no_repeat_ngram else []
     step = model.step
     if options.alternatives:
-        if longest is not None and len(options.prefix) >= longest:
-            raise UsageError(
-                f"a prefix of {len(options.prefix)} tokens leaves no place for alternatives: the "
-                f"model writes at most {longest}"
-            )
         return alternatives(
             step,  # type: ignore[arg-type]
             lambda: model.begin(source, positions),  # type: ignore[operator]

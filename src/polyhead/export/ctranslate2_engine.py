@@ -7,7 +7,6 @@ its scores leave out the probability of `<unk>` and `<pad>`, which neither of us
 from __future__ import annotations
 
 import os
-import shutil
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -21,8 +20,7 @@ from polyhead.data.tokenizers import END_ID
 from polyhead.data.vocabularies import END, PAD
 from polyhead.decoding.sampling import Sampler
 from polyhead.decoding.search import Hypothesis, length_penalty
-from polyhead.decoding.translate import Options
-from polyhead.errors import PolyheadError
+from polyhead.decoding.translate import Options, check_prefix
 from polyhead.export.ctranslate2_export import (
     Quantization,
     export_ctranslate2,
@@ -30,6 +28,7 @@ from polyhead.export.ctranslate2_export import (
     open_translator,
 )
 from polyhead.export.ctranslate2_model import library, words_of
+from polyhead.files import swap
 from polyhead.runs.folder import Run
 from polyhead.tasks.translation import Task
 
@@ -63,26 +62,20 @@ class CTranslate2Engine:
         if not filled:
             return results
         if options.sampler is not None:
-            self._seed(options.sampler, [sources[i] for i in filled])
+            seed_by(options.sampler, [sources[i] for i in filled])
+            self.translator = open_translator(self.folder, self.quantization)
         lengths = np.array([len(sources[i]) for i in filled], np.int64)
-        per_row = options.beam if options.sampler is None else options.copies
-        for batch in by_length(lengths, max(1, options.batch_tokens // per_row)):
+        for batch in by_length(lengths, max(1, options.batch_tokens // options.per_source)):
             rows = [sources[filled[i]] for i in batch.tolist()]
             for place, found in zip(batch.tolist(), self._decode(rows, options), strict=True):
                 results[filled[place]] = found
             progress(len(batch))
         return results
 
-    def _seed(self, sampler: Sampler, sources: Sequence[NDArray[np.int32]]) -> None:
-        """Draw by the sampler's seed and the sources: only new threads look at a new seed."""
-        keys = (sampler.keys(sources) & 2**62 - 1).flatten().tolist()
-        drawn = np.random.SeedSequence([sampler.seed, *keys])
-        library().set_random_seed(int(drawn.generate_state(1)[0]))
-        self.translator = open_translator(self.folder, self.quantization)
-
     def _decode(
         self, rows: Sequence[NDArray[np.int32]], options: Options
     ) -> list[list[Hypothesis]]:
+        check_prefix(options, self.longest)
         limits = [self._limit(len(row), options) for row in rows]
         sources = [[self.read[i] for i in row] for row in rows]
         prefix = [self.write[i] for i in options.prefix]
@@ -117,7 +110,7 @@ class CTranslate2Engine:
 
     def _limit(self, length: int, options: Options) -> int:
         wanted = options.max_length or length + options.extra_length
-        return min(wanted, self.longest)
+        return max(min(wanted, self.longest), len(options.prefix))
 
     def _totals(self, source: list[str], hypotheses: list[list[str]]) -> list[float]:
         """log p of the whole of each hypothesis, by forced decoding."""
@@ -133,6 +126,13 @@ class CTranslate2Engine:
         ended = tokens[-1:] == [END_ID]
         score = total / length_penalty(max(1, len(tokens)), options.alpha)
         return Hypothesis(tokens[:-1] if ended else tokens, score, total, ended)
+
+
+def seed_by(sampler: Sampler, rows: Sequence[Sequence[int] | NDArray[np.int32]]) -> None:
+    """Have CTranslate2 draw by the sampler's seed and the rows, in what is opened after this."""
+    keys = (sampler.keys(rows) & 2**62 - 1).flatten().tolist()
+    drawn = np.random.SeedSequence([sampler.seed, *keys])
+    library().set_random_seed(int(drawn.generate_state(1)[0]))
 
 
 def kept(
@@ -152,14 +152,11 @@ def kept(
 
 
 def _make(run: Run, folder: Path, quantization: Quantization, say: Say) -> None:
-    if folder.is_dir():
-        shutil.rmtree(folder)
-    try:
-        made = export_ctranslate2(run, folder, quantization)
-    except PolyheadError:
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as beside:
+        made = export_ctranslate2(run, Path(beside) / folder.name, quantization)
         if is_current(folder, run, quantization):  # another process was faster
             return
-        raise
+        swap(made.path, folder)
     say(
         f"exported to CTranslate2, {quantization}, into {folder}: at most {made.difference:.2g} "
         f"nats a token from the run on {made.compared_on}"

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from polyhead.decoding.generate import Continuation, Settings, holds_stop, within_context
 from polyhead.errors import UsageError
-from polyhead.export.ctranslate2_engine import Say, kept
+from polyhead.export.ctranslate2_engine import Say, kept, seed_by
 from polyhead.export.ctranslate2_export import Quantization, open_generator
 from polyhead.export.ctranslate2_model import library, words_of
 from polyhead.runs.folder import Run
@@ -49,8 +47,7 @@ class CTranslate2Writer:
                 "sampling_topp": 1.0 if sampler.top_p is None else sampler.top_p,
                 "sampling_temperature": sampler.temperature,
             }
-            drawn = np.random.SeedSequence([sampler.seed, *map(len, prompts)])
-            library().set_random_seed(int(drawn.generate_state(1)[0]))
+            seed_by(sampler, prompts)
             self.generator = open_generator(self.folder, self.quantization)  # new threads see it
         rows = [[self.words[i] for i in prompt] for prompt in prompts for _ in range(copies)]
         alike = [(within_context(row, settings, context), _width(row, settings)) for row in rows]

@@ -10,6 +10,7 @@ import json
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -81,12 +82,10 @@ class Checkpoints:
 
     def recent_weights(self, before: int) -> list[dict[str, Tensor]]:
         """Weights of the average_last - 1 validated checkpoints before a step, newest first."""
-        paths = [p for p in self._all() if _step(p) < before and _validated(p)]
-        return [
-            read_weights(p / "model.safetensors")
-            for p in paths[: self.average_last - 1]
-            if _weights_whole(p)
-        ]
+        earlier = (p for p in self._all() if _step(p) < before)
+        whole = (p for p in earlier if _validated(p) and _weights_whole(p))
+        taken = islice(whole, self.average_last - 1)
+        return [read_weights(p / "model.safetensors") for p in taken]
 
     def forget_after(self, step: int) -> None:
         """Drop checkpoints beyond a step (their course is trained anew)."""

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from polyhead import __version__, registry
 from polyhead.config import Recipe
 from polyhead.errors import RunError, UsageError
-from polyhead.files import new_folder, write_atomically, write_json, write_text
+from polyhead.files import NEW, RUN, new_folder, write_atomically, write_json, write_text
 from polyhead.recipe.reading import load_recipe
 from polyhead.runs import lock
 
@@ -80,7 +80,7 @@ class Run:
 
     def update(self, **changes: Any) -> None:
         """Change entries of `run.json`."""
-        write_json(self.path / "run.json", self.info | changes)
+        write_json(self.path / RUN, self.info | changes)
 
     def save_weights(self, weights: dict[str, Tensor], which: str, step: int) -> None:
         """Make these the weights every other command uses; which: best, averaged or last."""
@@ -130,7 +130,7 @@ class Run:
 
 def _read_info(path: Path) -> dict[str, Any]:
     try:
-        info = json.loads((path / "run.json").read_text(encoding="utf-8"))
+        info = json.loads((path / RUN).read_text(encoding="utf-8"))
     except FileNotFoundError:
         if (path / "checkpoints").is_dir() or (path / "model.safetensors").is_file():
             raise RunError(f"{path}/run.json is missing: the run folder is damaged") from None
@@ -164,8 +164,8 @@ def _way_on(path: Path) -> str:
 
 
 def _is_empty(folder: Path) -> bool:
-    """Whether nothing stands there but the lock of one who is making, or was making, a run."""
-    return all(file.name == lock.NAME for file in folder.iterdir())
+    """Whether nothing stands there but what one who is making, or was making, a run leaves."""
+    return all(file.name in (lock.NAME, NEW) for file in folder.iterdir())
 
 
 def create(path: Path, recipe: Recipe, fill: Callable[[Path], None], **info: Any) -> Run:
@@ -189,7 +189,7 @@ def create(path: Path, recipe: Recipe, fill: Callable[[Path], None], **info: Any
     def write(folder: Path) -> None:
         write_text(folder / "recipe.yaml", recipe.as_yaml())
         fill(folder)
-        write_json(folder / "run.json", start | info)
+        write_json(folder / RUN, start | info)
 
     check_free(path)
     new_folder(path, write)
@@ -198,7 +198,7 @@ def create(path: Path, recipe: Recipe, fill: Callable[[Path], None], **info: Any
 
 def is_run(path: Path) -> bool:
     """Whether a folder looks like a run."""
-    return (path / "run.json").is_file()
+    return (path / RUN).is_file()
 
 
 def weights_of(model: nn.Module) -> dict[str, Tensor]:

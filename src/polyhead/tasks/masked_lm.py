@@ -278,8 +278,9 @@ class MaskedLanguageModeling:
         row = [self.tokenizer.begin_id, *rows, self.tokenizer.end_id]
         inputs = torch.tensor([row], device=device_of(model))
         logits = model.head(model(inputs)[inputs == self.tokenizer.mask_id]).float()  # type: ignore[operator]
-        logits[:, self.tokenizer.never] = float("-inf")
-        possible = logits.shape[-1] - len(self.tokenizer.never)
+        barred = sorted({*self.tokenizer.never, self.tokenizer.end_id})
+        logits[:, barred] = float("-inf")
+        possible = logits.shape[-1] - len(barred)
         values, ids = torch.softmax(logits, dim=-1).topk(min(top, possible), dim=-1)
         return [
             list(zip(some.tolist(), some_p.tolist(), strict=True))

@@ -140,7 +140,10 @@ def _sides(corpus: Corpus) -> tuple[Ragged, Ragged]:
 def _cut(task: Translation, corpus: Corpus) -> Iterator[Problem]:
     for side, rows in enumerate(_sides(corpus)):
         for i in np.flatnonzero(rows.lengths > task.positions).tolist():
-            message = f"{rows.lengths[i]} {SIDES[side]} tokens, cut to the model's {task.positions}"
+            message = (
+                f"{rows.lengths[i] - 1} {SIDES[side]} tokens, cut to the model's "
+                f"{task.positions - 1}"
+            )
             yield _at(corpus, i, side, "too_long", message)
 
 

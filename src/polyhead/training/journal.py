@@ -62,8 +62,10 @@ def read(path: Path) -> list[dict[str, Any]]:
     entries = []
     try:
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
+    except FileNotFoundError:
         return []
+    except OSError as error:
+        raise RunError(f"{path} cannot be read: {error.strerror}") from None
     for number, line in enumerate(lines, start=1):
         try:
             entries.append(json.loads(line))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import signal
 import time
+from contextlib import closing
 from copy import deepcopy
 from typing import Any, cast
 
@@ -89,6 +90,8 @@ class Trainer:
     def go(self) -> str:
         """Train until an end is reached or a signal comes; returns why it stopped."""
         course, config = self.course, self.config
+        if config.compile:  # not before: the memory that a step needs is measured without
+            self.own_objective.model = cast(nn.Module, torch.compile(self.model))
         journal = Journal(
             self.run.path / "metrics.jsonl",
             tensorboard=config.tensorboard,
@@ -97,11 +100,9 @@ class Trainer:
         )
         start = time.perf_counter() - course.seconds
         watch = _Stopwatch()
-        if config.compile:  # not before: the memory that a step needs is measured without
-            self.own_objective.model = cast(nn.Module, torch.compile(self.model))
         self.meter.start()
         self.model.train()
-        with stop_wish() as wish, TrainingBar(self.run.recipe.name) as bar:
+        with closing(journal), stop_wish() as wish, TrainingBar(self.run.recipe.name) as bar:
             while (reason := self._over(time.perf_counter() - start, wish)) is None:
                 loss, nll, tokens, lr = self._step(self._next_batches())
                 course.seconds = time.perf_counter() - start
@@ -126,7 +127,6 @@ class Trainer:
                 self._save(validated=True)
             elif stopped and not self.processes.share(self.checkpoints.has(course.step)):
                 self._save(validated=course.validated)
-        journal.close()
         return reason
 
     def _over(self, seconds: float, wish: StopWish) -> str | None:

@@ -87,7 +87,7 @@ class Optimiser:
 
     def zero(self) -> None:
         """Forget the gradients."""
-        for parameter in self.parameters:
+        for parameter in (*self.parameters, *self.masters):
             parameter.grad = None
 
     def weights(self) -> dict[str, Tensor]:

@@ -43,7 +43,7 @@ class LabelledModel:
         self.run, self.task, self.model, self.precision = run, task, model, precision
 
     def __getattr__(self, name: str) -> Any:
-        no_such_method(self.run, name, self)
+        no_such_method(name, self)
 
     def classify(
         self, inputs: Sequence[str], *, say: Callable[[str], None] = lambda text: None

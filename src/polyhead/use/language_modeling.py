@@ -83,7 +83,7 @@ class LanguageModel:
         self.engine: CTranslate2Writer | None = None  # what `generate` uses instead of the model
 
     def __getattr__(self, name: str) -> Any:
-        no_such_method(self.run, name, self)
+        no_such_method(name, self)
 
     @property
     def context(self) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import nn
@@ -21,6 +21,7 @@ from polyhead.use.together import as_one, check_same_tokens, run_folders
 from polyhead.use.translation import Translator
 
 Precision = Literal["fp32", "bf16", "int8"]
+Engine = Literal["torch", "ctranslate2"]
 
 
 def load(
@@ -28,7 +29,7 @@ def load(
     precision: Precision = "fp32",
     *,
     batch_tokens: int | None = None,
-    engine: Literal["torch", "ctranslate2"] = "torch",
+    engine: Engine = "torch",
     say: Callable[[str], None] = lambda text: None,
 ) -> Any:
     """A trained run, ready to use; raises RunError with what is wrong with the folder.
@@ -50,6 +51,9 @@ def load(
     Traceback (most recent call last):
     polyhead.errors.UsageError: no run folder runs/none; ...
     """
+    for what, given, kinds in (("precision", precision, Precision), ("engine", engine, Engine)):
+        if given not in (known := get_args(kinds)):
+            raise UsageError(f"{what} {given!r} is not one of {', '.join(known)}")
     runs = [_with_batch(Run.open(path), batch_tokens) for path in run_folders(run)]
     if engine == "ctranslate2":
         return _with_ctranslate2(runs, precision, say)

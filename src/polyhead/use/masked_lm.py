@@ -48,7 +48,7 @@ class MaskedLanguageModel:
         self.run, self.task, self.model, self.precision = run, task, model, precision
 
     def __getattr__(self, name: str) -> Any:
-        no_such_method(self.run, name, self)
+        no_such_method(name, self)
 
     def fill(self, text: str, top: int = 5) -> list[list[dict[str, Any]]]:
         """The likeliest tokens of each [MASK] in a text: [{token, probability}], best first.

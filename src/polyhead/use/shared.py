@@ -51,9 +51,13 @@ HIDDEN = {
 """Further names that a command may ask for, and the method that it is about."""
 
 
-def no_such_method(run: Run, name: str, owner: object) -> NoReturn:
-    """Raise WrongTaskError for what other tasks can do, else AttributeError."""
-    if name in HIDDEN or any(name in methods for methods in METHODS.values()):
+def no_such_method(name: str, owner: object) -> NoReturn:
+    """Raise WrongTaskError for what the owner of a run of another task can do, else AttributeError.
+
+    Copying and pickling ask an owner that has no run yet.
+    """
+    run = vars(owner).get("run")
+    if run and (name in HIDDEN or any(name in methods for methods in METHODS.values())):
         own, name = METHODS.get(run.recipe.task, ()), HIDDEN.get(name, name)
         raise WrongTaskError(
             f"{run.path} is a run of the task {run.recipe.task}: it cannot .{name}(). "

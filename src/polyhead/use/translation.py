@@ -142,7 +142,7 @@ class Translator:
                 yield from self.engine.translate_ids(rows, options, progress)  # type: ignore[arg-type]
 
     def __getattr__(self, name: str) -> Any:
-        no_such_method(self.run, name, self)
+        no_such_method(name, self)
 
     def text(self, hypotheses: list[Hypothesis]) -> str:
         """The text of the best hypothesis; nothing for none."""
