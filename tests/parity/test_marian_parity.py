@@ -249,7 +249,7 @@ def test_a_decoder_block_is_torchs_decoder_layer(norm: str) -> None:
         tgt_mask=~torch.ones(5, 5, dtype=torch.bool).tril(),
         memory_key_padding_mask=memory_positions == EMPTY,
     )
-    found, _ = block(
+    found = block(
         x,
         Causal().prepare(positions, positions),
         Encoded(memory, Allowed.keys(memory_positions)),

@@ -240,11 +240,11 @@ def test_a_tap_hears_rows_that_sum_to_one_and_leaves_the_values(
     attention = layer(relative)
     x = torch.randn(ROWS, 11, HEADS * WIDTH, dtype=torch.float64)
     allowed = Allowed.from_the_start(11, CPU, within)
-    silent, _ = attention(x, allowed)
+    silent = attention(x, allowed)
     with tap.listen("encoder.*") as unheard:
         attention(x, allowed)
     with tap.listen("decoder.*") as heard:
-        loud, _ = attention(x, allowed)
+        loud = attention(x, allowed)
     torch.testing.assert_close(loud, silent)
     assert not unheard
     (weights,) = heard["decoder.0"]
@@ -258,7 +258,7 @@ def test_a_tap_hears_rows_that_sum_to_one_and_leaves_the_values(
 def test_step_by_step_is_in_chunks_is_all_at_once(within: Local | None, relative: bool) -> None:
     attention = layer(relative)
     x = torch.randn(ROWS, 11, HEADS * WIDTH, dtype=torch.float64)
-    whole, _ = attention(x, Allowed.from_the_start(11, CPU, within))
+    whole = attention(x, Allowed.from_the_start(11, CPU, within))
     mask = Causal() if within is None else Causal() & within
     places = torch.arange(11).expand(ROWS, 11)
     for sizes in ([1] * 11, [4, 1, 6]):
@@ -266,7 +266,7 @@ def test_step_by_step_is_in_chunks_is_all_at_once(within: Local | None, relative
         for size in sizes:
             after = done + size
             allowed = mask.prepare(places[:, done:after], places[:, :after])
-            values, cache = attention(x[:, done:after], allowed, cache)
+            values, cache = attention.step(x[:, done:after], allowed, cache)
             parts.append(values)
             done = after
         torch.testing.assert_close(torch.cat(parts, dim=1), whole)
@@ -280,10 +280,10 @@ def test_padding_on_either_side_changes_no_token(within: Local | None, relative:
     x = torch.randn(ROWS, 11, HEADS * WIDTH, dtype=torch.float64)
     lengths = torch.tensor([11, 9])
     right = positions_of(lengths, 11)
-    alone = attention(x[1:, :9], Allowed.from_the_start(9, CPU, within))[0][0]
-    in_order = attention(x, Allowed.from_the_start(11, CPU, within))[0]
+    alone = attention(x[1:, :9], Allowed.from_the_start(9, CPU, within))[0]
+    in_order = attention(x, Allowed.from_the_start(11, CPU, within))
     torch.testing.assert_close(in_order[1, :9], alone)
-    torch.testing.assert_close(attention(x, mask.prepare(right, right))[0][1, :9], alone)
+    torch.testing.assert_close(attention(x, mask.prepare(right, right))[1, :9], alone)
     left, shifted = right.clone(), x.clone()
     left[1], shifted[1] = right[1].roll(2), x[1].roll(2, 0)
-    torch.testing.assert_close(attention(shifted, mask.prepare(left, left))[0][1, 2:], alone)
+    torch.testing.assert_close(attention(shifted, mask.prepare(left, left))[1, 2:], alone)

@@ -41,8 +41,8 @@ def fused_projection(width: int, parts: int) -> nn.Linear:
 class SelfAttention(nn.Module):
     """Attention of a sequence to itself; queries, keys and values come from one product.
 
-    With a cache, rows may be several to its sentences (hypotheses, one after another): they are
-    further queries and keys of that sentence, and `allowed` says which keys are a query's past.
+    A step's rows may be several to a sentence of the cache (hypotheses, one after another): they
+    are further queries and keys of that sentence, and `allowed` says which are a query's past.
     """
 
     def __init__(
@@ -63,29 +63,34 @@ class SelfAttention(nn.Module):
         self.query_key_value = fused_projection(d_model, 3)
         self.output = fused_projection(d_model, 1)
 
-    def forward(
-        self,
-        x: Tensor,
-        allowed: Allowed,
-        cache: KeyValueCache | None = None,
-        packing: Packing | None = None,
-    ) -> tuple[Tensor, KeyValueCache | None]:
-        """x [B*n,T,E], allowed over n*T queries, (cached + n*T) keys -> ([B*n,T,E], longer cache).
-
-        Without a cache n is 1. With a packing x is [N,E], and so is the result.
-        """
-        rows = x if cache is None else x.view(len(cache.keys), -1, x.shape[-1])
-        projected = self.query_key_value(rows)
+    def forward(self, x: Tensor, allowed: Allowed, packing: Packing | None = None) -> Tensor:
+        """x [B,T,E] -> [B,T,E], or packed [N,E] -> [N,E]."""
+        projected = self.query_key_value(x)
         if packing is not None:
             projected = packing.spread(projected)
+        joined = self._attend(*self._heads(projected), allowed)
+        return self.output(joined if packing is None else packing.pack(joined))
+
+    def step(
+        self, x: Tensor, allowed: Allowed, cache: KeyValueCache
+    ) -> tuple[Tensor, KeyValueCache]:
+        """x [B*n,T,E], allowed over n*T queries, (cached + n*T) keys.
+
+        Returns ([B*n,T,E], longer cache).
+        """
+        q, k, v = self._heads(self.query_key_value(x.view(len(cache.keys), -1, x.shape[-1])))
+        cache = cache.append(k, v)
+        joined = self._attend(q, *cache.filled(), allowed)
+        return self.output(joined.view(x.shape)), cache
+
+    def _heads(self, projected: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """[B,T,3E] -> queries, keys and values [B,H,T,D]."""
         q, k, v = (split_heads(part, self.num_heads) for part in projected.chunk(3, dim=-1))
-        if cache is not None:
-            cache = cache.append(k, v)
-            k, v = cache.filled()
+        return q, k, v
+
+    def _attend(self, q: Tensor, k: Tensor, v: Tensor, allowed: Allowed) -> Tensor:
         values = attend(q, k, v, allowed, scale=self.scale, relative=self.relative, name=self.name)
-        joined = join_heads(values)
-        joined = joined.view(x.shape) if packing is None else packing.pack(joined)
-        return self.output(joined), cache
+        return join_heads(values)
 
     def empty_cache(self, rows: int, like: Tensor) -> KeyValueCache:
         return KeyValueCache.empty(rows, self.num_heads, self.head_width, like)

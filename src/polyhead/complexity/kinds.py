@@ -88,7 +88,7 @@ class Attention(Layer):
 
     def forward(self, x: Tensor) -> Tensor:
         allowed = Allowed.from_the_start(x.shape[1], x.device, self.within)
-        values: Tensor = self.attention(x, allowed)[0]
+        values: Tensor = self.attention(x, allowed)
         return values
 
     def rounds(self, x: Tensor) -> Iterator[Tensor]:

@@ -23,7 +23,6 @@ from polyhead.attention.masks import EMPTY, Allowed
 from polyhead.errors import MissingExtraError, PolyheadError, UsageError
 from polyhead.export.verify import Exported
 from polyhead.files import new_folder
-from polyhead.layers.block import DecoderBlock
 from polyhead.models.bert import BERT
 from polyhead.models.gpt import GPT
 from polyhead.models.transformer import Transformer
@@ -153,11 +152,11 @@ class _Translating(Graph):
         self, input_ids: Tensor, attention_mask: Tensor, decoder_input_ids: Tensor
     ) -> Tensor:
         model = cast(Transformer, self.model)
-        memory = model.encode(input_ids, _positions(attention_mask))
+        encoded = model.encode(input_ids, _positions(attention_mask))
         allowed = Allowed.from_the_start(decoder_input_ids.shape[1], decoder_input_ids.device)
         x = model.positions(model.target_embedding(decoder_input_ids), allowed.q_positions)
         for block in model.decoder:
-            x, _ = cast(DecoderBlock, block)(x, allowed, memory)
+            x = block(x, allowed, encoded)
         return model.head(model.decoder_norm(x))
 
 

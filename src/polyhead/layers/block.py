@@ -27,9 +27,16 @@ class Residual(nn.Module):
         self.pre = norm == "pre"
 
     def forward(self, x: Tensor, sublayer: Callable[[Tensor], Tensor]) -> Tensor:
-        if self.pre:
-            return self.dropout.add(x, sublayer(self.norm(x)))
-        return self.norm(self.dropout.add(x, sublayer(x)))
+        return self.after(x, sublayer(self.before(x)))
+
+    def before(self, x: Tensor) -> Tensor:
+        """What the sub-layer is given."""
+        return self.norm(x) if self.pre else x
+
+    def after(self, x: Tensor, y: Tensor) -> Tensor:
+        """x with y, what the sub-layer made of it."""
+        total = self.dropout.add(x, y)
+        return total if self.pre else self.norm(total)
 
 
 class EncoderBlock(nn.Module):
@@ -59,21 +66,16 @@ class EncoderBlock(nn.Module):
 
     def forward(self, x: Tensor, allowed: Allowed, packing: Packing | None = None) -> Tensor:
         """x [B,T,E] -> [B,T,E], or packed [N,E] -> [N,E]."""
-        x = self.attention_residual(x, lambda y: self.attention(y, allowed, packing=packing)[0])
+        x = self.attention_residual(x, lambda y: self.attention(y, allowed, packing))
         return self.feedforward_residual(x, self.feedforward)
 
     def step(
         self, x: Tensor, allowed: Allowed, cache: KeyValueCache
     ) -> tuple[Tensor, KeyValueCache]:
         """The tokens x [B,T,E] after those of the cache -> ([B,T,E], longer cache)."""
-
-        def attend(y: Tensor) -> Tensor:
-            nonlocal cache
-            values, longer = self.attention(y, allowed, cache)
-            cache = longer or cache
-            return values
-
-        x = self.attention_residual(x, attend)
+        residual = self.attention_residual
+        values, cache = self.attention.step(residual.before(x), allowed, cache)
+        x = residual.after(x, values)
         return self.feedforward_residual(x, self.feedforward), cache
 
 
@@ -104,24 +106,22 @@ class DecoderBlock(nn.Module):
         self.feedforward = FeedForward(d_model, d_ff, activation)
         self.feedforward_residual = Residual(d_model, dropout, norm)
 
-    def forward(
-        self,
-        x: Tensor,
-        allowed: Allowed,
-        memory: Encoded | Sequence[Memory],
-        cache: KeyValueCache | None = None,
-    ) -> tuple[Tensor, KeyValueCache | None]:
-        """x [B,T,E] and this layer's memory and cache -> ([B,T,E], longer cache).
+    def forward(self, x: Tensor, allowed: Allowed, encoded: Encoded) -> Tensor:
+        """x [B,T,E] and what was encoded -> [B,T,E]."""
+        x = self.attention_residual(x, lambda y: self.attention(y, allowed))
+        return self._look_back(x, [self.cross.remember(encoded)])
 
-        The memory is this layer's own, in parts, or what was encoded, of which it is made.
+    def step(
+        self, x: Tensor, allowed: Allowed, memory: Sequence[Memory], cache: KeyValueCache
+    ) -> tuple[Tensor, KeyValueCache]:
+        """The tokens x [B,T,E] after those of the cache, and this layer's memory, in parts.
+
+        Returns ([B,T,E], longer cache).
         """
-        own = [self.cross.remember(memory)] if isinstance(memory, Encoded) else memory
+        residual = self.attention_residual
+        values, cache = self.attention.step(residual.before(x), allowed, cache)
+        return self._look_back(residual.after(x, values), memory), cache
 
-        def attend(y: Tensor) -> Tensor:
-            nonlocal cache
-            values, cache = self.attention(y, allowed, cache)
-            return values
-
-        x = self.attention_residual(x, attend)
-        x = self.cross_residual(x, lambda y: self.cross(y, own))
-        return self.feedforward_residual(x, self.feedforward), cache
+    def _look_back(self, x: Tensor, memory: Sequence[Memory]) -> Tensor:
+        x = self.cross_residual(x, lambda y: self.cross(y, memory))
+        return self.feedforward_residual(x, self.feedforward)

@@ -204,11 +204,11 @@ class Transformer(nn.Module, Quick):
         self, source: Tensor, source_positions: Tensor, target: Tensor, target_positions: Tensor
     ) -> Tensor:
         """Teacher-forced: hidden states [B,T,E], which `head` turns into next tokens' logits."""
-        memory = self.encode(source, source_positions, Packing.of(source_positions))
+        encoded = self.encode(source, source_positions, Packing.of(source_positions))
         allowed = Causal().prepare(target_positions, target_positions)
         x = self.dropout(self.positions(self.target_embedding(target), target_positions))
-        for block in cast(Iterable[DecoderBlock], self.decoder):
-            x, _ = block(x, allowed, memory)
+        for block in self.decoder:
+            x = block(x, allowed, encoded)
         return self.decoder_norm(x)
 
     def begin(self, source: Tensor, positions: Tensor) -> State:
@@ -243,9 +243,10 @@ class Transformer(nn.Module, Quick):
             positions = state.next_positions[:, None] + torch.arange(length, device=tokens.device)
         x = self.positions(self.target_embedding(tokens), positions)
         caches = []
+        blocks = cast(Iterable[DecoderBlock], self.decoder)
         memories = zip(*state.memory, strict=True)
-        for block, cache, memory in zip(self.decoder, state.caches, memories, strict=True):
-            x, longer = block(x, allowed, memory, cache)
+        for block, cache, memory in zip(blocks, state.caches, memories, strict=True):
+            x, longer = block.step(x, allowed, memory, cache)
             caches.append(longer)
         return self.head(self.decoder_norm(x)), replace(after, caches=tuple(caches))
 
