@@ -377,6 +377,46 @@ def test_a_state_selected_before_a_step_is_not_touched_by_it(
 
 
 @every_model
+@pytest.mark.parametrize("beam", [1, 3])
+@torch.inference_mode()
+def test_in_int8_it_does_not_matter_what_stands_beside_a_sentence(
+    kind: str, keys: dict[str, Any], shared: bool, beam: int
+) -> None:
+    """Neither in forced decoding nor step by step: no last bit is rounded to another number."""
+    model = pack(make(kind, {**keys, "max_length": 48}, shared), "int8")
+    if not isinstance(model, Quick):
+        pytest.skip(f"{kind} has no quick steps")
+    model.quicken(exact=True)
+    lengths = [3, 40, 5, 12, 17, 1, 24, 9]
+    source, target = some_ids(len(lengths), 40), some_ids(len(lengths), 30, seed=9)
+    positions = positions_of(torch.tensor(lengths), 40)
+    forward = positions_of(torch.tensor([30] * len(lengths)), 30)
+
+    def hidden(rows: slice, width: int) -> Tensor:
+        found: Tensor = model(
+            source[rows, :width], positions[rows, :width], target[rows], forward[rows]
+        )
+        return found
+
+    def steps(rows: slice, width: int) -> Tensor:
+        state = model.begin(source[rows, :width], positions[rows, :width])  # type: ignore[operator]
+        count = len(source[rows])
+        order = torch.arange(count).repeat_interleave(beam)
+        state, found = state.select(order), []
+        for place in range(target.shape[1]):
+            tokens = (target[rows, place, None] + torch.arange(beam)) % 20 + 2
+            logits, state = model.step(tokens.view(-1, 1), state)  # type: ignore[operator]
+            found.append(logits.view(count, beam, -1))
+        return torch.stack(found, dim=1)
+
+    for judge in (hidden, steps):
+        together = judge(slice(None), 40)
+        for row, length in enumerate(lengths):
+            (alone,) = judge(slice(row, row + 1), length)
+            torch.testing.assert_close(alone, together[row], atol=1e-5, rtol=1e-4)
+
+
+@every_model
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
 @torch.inference_mode()
 def test_quick_steps_equal_plain_ones(

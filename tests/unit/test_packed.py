@@ -76,8 +76,7 @@ def test_an_int8_row_does_not_depend_on_its_batch(shape):
     together = layer(x)
     for size in (1, 4, 16, 33):
         apart = torch.cat([layer(part) for part in x.split(size)])
-        worst = (apart - together).abs().amax(1) / together.abs().amax(1)
-        assert worst.max() < 1e-5
+        assert torch.equal(apart, together)
 
 
 def test_int8_is_close_to_fp32():

@@ -62,13 +62,14 @@ class SelfAttention(nn.Module):
         self.name = name
         self.query_key_value = fused_projection(d_model, 3)
         self.output = fused_projection(d_model, 1)
+        self.products: torch.dtype | None = None  # what `forward` attends in; None: as projected
 
     def forward(self, x: Tensor, allowed: Allowed, packing: Packing | None = None) -> Tensor:
         """x [B,T,E] -> [B,T,E], or packed [N,E] -> [N,E]."""
         projected = self.query_key_value(x)
         if packing is not None:
             projected = packing.spread(projected)
-        joined = self._attend(*self._heads(projected), allowed)
+        joined = self._attend(*self._heads(projected.to(self.products or projected.dtype)), allowed)
         return self.output(joined if packing is None else packing.pack(joined))
 
     def step(
@@ -111,19 +112,22 @@ class CrossAttention(nn.Module):
         self.query = fused_projection(d_model, 1)
         self.key_value = fused_projection(d_model, 2)
         self.output = fused_projection(d_model, 1)
+        self.products: torch.dtype | None = None  # what memories are in; None: as projected
 
     def remember(self, encoded: Encoded) -> Memory:
         """Project what was encoded into keys and values."""
         projected = self.key_value(encoded.output)
         if encoded.packing is not None:
             projected = encoded.packing.spread(projected)
-        k, v = (split_heads(part, self.num_heads) for part in projected.chunk(2, dim=-1))
+        parts = projected.to(self.products or projected.dtype).chunk(2, dim=-1)
+        k, v = (split_heads(part, self.num_heads) for part in parts)
         return Memory(k, v, encoded.allowed)
 
     def forward(self, x: Tensor, memories: Sequence[Memory]) -> Tensor:
         """x [B*n,T,E], memories of neighbouring sentences, B in all -> [B*n,T,E]."""
         counts = [memory.keys.shape[0] for memory in memories]
-        q = split_heads(self.query(x).view(sum(counts), -1, x.shape[-1]), self.num_heads)
+        q = self.query(x).to(memories[0].keys.dtype).view(sum(counts), -1, x.shape[-1])
+        q = split_heads(q, self.num_heads)
         values = [
             join_heads(attend(part, m.keys, m.values, m.allowed, scale=self.scale, name=self.name))
             for part, m in zip(q.split(counts), memories, strict=True)

@@ -16,9 +16,21 @@ from polyhead.attention.masks import Allowed
 from polyhead.attention.packing import Packing
 
 
+def whole_vectors(keys: int, head_width: int) -> int:
+    """Slots for so many keys that sums over them are the same to the bit with more empty ones.
+
+    On a CPU these sums then go in whole vectors of 16, and no product has fewer than torch's 400
+    multiplications, below which it is computed otherwise.
+    """
+    unit = max(16, 512 // head_width)
+    return -(-keys // unit) * unit
+
+
 @dataclass(frozen=True)
 class KeyValueCache:
     """Keys and values of the tokens so far: buffers [B,H,C,D], the first `length` slots filled.
+
+    The others are 0, and C is a number of `whole_vectors`.
 
     B counts sentences: several hypotheses of one share its slots, each step adding one slot a
     hypothesis. So a beam is reordered without moving a key. Which position each slot holds, and
@@ -47,12 +59,12 @@ class KeyValueCache:
         end = self.length + slots
         keys, values = self.keys, self.values
         if end > keys.shape[2]:
-            room = max(end, 2 * keys.shape[2], 16)
+            room = whole_vectors(max(end, 2 * keys.shape[2]), keys.shape[3])
             keys, values = (self._grown(old, room) for old in (keys, values))
         return KeyValueCache(keys, values, end)
 
     def _grown(self, old: Tensor, room: int) -> Tensor:
-        new = old.new_empty(*old.shape[:2], room, old.shape[3])
+        new = old.new_zeros(*old.shape[:2], room, old.shape[3])
         new.narrow(2, 0, self.length).copy_(old.narrow(2, 0, self.length))
         return new
 
@@ -64,7 +76,7 @@ class KeyValueCache:
         """The cache of these rows, in this order, repeats allowed; only filled slots are copied."""
         buffers = []
         for old in (self.keys, self.values):
-            new = old.new_empty(len(rows), *old.shape[1:])
+            new = old.new_zeros(len(rows), *old.shape[1:])
             filled = old.narrow(2, 0, self.length)
             torch.index_select(filled, 0, rows, out=new.narrow(2, 0, self.length))
             buffers.append(new)
@@ -95,9 +107,10 @@ class Memory:
         keys, values = (x.index_select(0, rows) for x in (self.keys, self.values))
         return Memory(keys, values, allowed)
 
-    def as_read(self) -> Memory:
-        """The same, laid out as a decoding step's products read it."""
-        return Memory(self.keys.contiguous(), self.values.contiguous(), self.allowed)
+    def as_read(self, like: Tensor) -> Memory:
+        """The same, laid out as a decoding step's products read it, of the dtype of `like`."""
+        keys, values = (x.to(like.dtype).contiguous() for x in (self.keys, self.values))
+        return Memory(keys, values, self.allowed)
 
 
 def select_parts(

@@ -95,11 +95,10 @@ class Int8Linear(nn.Module):
         if count == 0:
             y = rows.new_zeros(0, self.out_features)
         elif self._gemm and (few or not self._primitive):
-            product = torch._int_mm(packed, self._weight)
-            y = torch.addcmul(self._bias, product, self._scale * span)
-            y.addcmul_(low, self._column)
+            y = torch._int_mm(packed, self._weight) * self._scale
         else:
             y = self._scaled_product(packed)
+        if count:
             torch.addcmul(self._bias, y, span, out=y)  # a second large buffer would cost more
             y.addcmul_(low, self._column)
         if self.relu:

@@ -33,12 +33,16 @@ class Quick(ABC):
     """A model whose decoding steps can be taken faster, with the same results."""
 
     @abstractmethod
-    def quicken(self) -> None:
-        """Decode faster from now on: weights may no more be replaced, nor gradients asked for."""
+    def quicken(self, *, exact: bool = False) -> None:
+        """Decode faster from now on: weights may no more be replaced, nor gradients asked for.
+
+        `exact`: what is decoded or scored is the same to the bit whatever stands beside it, which
+        int8 layers need: they may round inputs that differ in their last bit to different numbers.
+        """
 
 
-def attend(q: Tensor, k: Tensor, v: Tensor, scale: float, bias: Tensor | None) -> Tensor:
-    """values [B,n,H*D] of q [B,H,n,D], k, v [B,H,K,D]; bias [B or 1,1,n or 1,K] or None."""
+def attend(q: Tensor, k: Tensor, v: Tensor, scale: float, bias: Tensor) -> Tensor:
+    """values [B,n,H*D] of q [B,H,n,D], k, v [B,H,K,D]; bias [B or 1,1,n or 1,K]."""
     rows, heads, queries = q.size(0), q.size(1), q.size(2)
     # a factor of the product costs nothing, a number times a tensor two small operations
     logits = torch.baddbmm(
@@ -48,8 +52,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor, scale: float, bias: Tensor | None) -
         beta=0,
         alpha=scale,
     )
-    if bias is not None:
-        logits.view(rows, heads, queries, -1).add_(bias)
+    logits.view(rows, heads, queries, -1).add_(bias)
     values = torch.bmm(torch.softmax(logits, -1), v.flatten(0, 1))
     return values.view(rows, heads, queries, -1).transpose(1, 2).flatten(2)
 
@@ -77,17 +80,18 @@ class SwiftSelf(nn.Module):
         self.query_key_value, self.output = attention.query_key_value, attention.output
         self.scale, self.around = attention.scale, _Sublayer(residual)
 
-    def forward(
-        self, x: Tensor, keys: Tensor, values: Tensor, length: int, bias: Tensor | None
-    ) -> Tensor:
-        """x [B*n,E]; buffers [B,H,C,D], in which n slots after `length` are written; -> [B*n,E]."""
+    def forward(self, x: Tensor, keys: Tensor, values: Tensor, length: int, bias: Tensor) -> Tensor:
+        """x [B*n,E]; buffers [B,H,C,D], in which n slots after `length` are written; -> [B*n,E].
+
+        As many slots are read as the bias has keys; it bars the empty ones.
+        """
         sentences, heads, width = keys.size(0), keys.size(1), keys.size(3)
         parts = self.query_key_value(self.around.before(x)).view(sentences, -1, 3, heads, width)
         q, k, v = parts.permute(2, 0, 3, 1, 4).unbind(0)
         new = k.size(2)
         keys.narrow(2, length, new).copy_(k)
         values.narrow(2, length, new).copy_(v)
-        k, v = keys.narrow(2, 0, length + new), values.narrow(2, 0, length + new)
+        k, v = keys.narrow(2, 0, bias.size(3)), values.narrow(2, 0, bias.size(3))
         y = attend(q, k, v, self.scale, bias)
         return self.around.after(x, self.output(y.view(x.size(0), x.size(1))))
 
@@ -101,7 +105,7 @@ class SwiftCross(nn.Module):
         self.scale, self.around = attention.scale, _Sublayer(residual)
 
     def forward(
-        self, x: Tensor, memory: list[tuple[Tensor, Tensor]], biases: list[Tensor | None]
+        self, x: Tensor, memory: list[tuple[Tensor, Tensor]], biases: list[Tensor]
     ) -> Tensor:
         """x [B*n,E], keys and values [b,H,K,D] of neighbouring sentences -> [B*n,E]."""
         heads, width, sentences, start = memory[0][0].size(1), memory[0][0].size(3), 0, 0
@@ -145,8 +149,8 @@ class SwiftBlock(nn.Module):
         cache: tuple[Tensor, Tensor],
         memory: list[tuple[Tensor, Tensor]],
         length: int,
-        bias: Tensor | None,
-        memory_biases: list[Tensor | None],
+        bias: Tensor,
+        memory_biases: list[Tensor],
     ) -> Tensor:
         x = self.attention(x, cache[0], cache[1], length, bias)
         x = self.cross(x, memory, memory_biases)
@@ -194,20 +198,26 @@ class SwiftDecoder(nn.Module):
         caches: list[tuple[Tensor, Tensor]],
         memories: list[list[tuple[Tensor, Tensor]]],
         length: int,
+        slots: int,
         past: Tensor | None,
-        memory_biases: list[Tensor | None],
+        memory_biases: list[Tensor],
     ) -> Tensor:
         """Logits [R,V] after one token [R] a row at positions [R] or [1].
 
         caches: per layer keys and values [B,H,C,D], `length` slots filled and room for one slot a
-        row, which is written. past [R,slots]: True where a row sees a slot; None: it sees all.
-        memories: per layer those of neighbouring sentences; memory_biases: one for each of these.
+        row, which is written; so many `slots` are read, whole vectors of them. past [R,filled]:
+        True where a row sees a slot; None: it sees all that are filled. memories: per layer those
+        of neighbouring sentences; memory_biases: one for each of these.
         """
-        bias: Tensor | None = None
-        if past is not None:
-            allowed = past.view(caches[0][0].size(0), 1, -1, past.size(1))
-            bias = torch.zeros_like(allowed, dtype=caches[0][0].dtype)
-            bias.masked_fill_(~allowed, float("-inf"))
+        keys = caches[0][0]
+        barred = torch.full((1, 1, 1, slots), float("-inf"), dtype=keys.dtype, device=keys.device)
+        if past is None:
+            bias = barred
+            bias.narrow(3, 0, length + tokens.size(0) // keys.size(0)).zero_()
+        else:
+            allowed = past.view(keys.size(0), 1, -1, past.size(1))
+            bias = barred.repeat(allowed.size(0), 1, allowed.size(2), 1)
+            bias.narrow(3, 0, past.size(1)).masked_fill_(allowed, 0.0)
         x = self.input(tokens, positions)
         for i, block in enumerate(self.blocks):
             x = block(x, caches[i], memories[i], length, bias, memory_biases)

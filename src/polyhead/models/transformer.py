@@ -11,13 +11,22 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, cast
 
 import torch
+import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from polyhead.attention import tap
-from polyhead.attention.masks import Allowed, Causal
+from polyhead.attention.masks import EMPTY, Allowed, Causal
+from polyhead.attention.multihead import CrossAttention, SelfAttention
 from polyhead.attention.packing import Packing, alike
-from polyhead.attention.state import Encoded, KeyValueCache, Memory, same_rows, select_parts
+from polyhead.attention.state import (
+    Encoded,
+    KeyValueCache,
+    Memory,
+    same_rows,
+    select_parts,
+    whole_vectors,
+)
 from polyhead.config import Family, ModelSection
 from polyhead.layers import initialisation
 from polyhead.layers.block import DecoderBlock, EncoderBlock, NormPlace
@@ -187,6 +196,7 @@ class Transformer(nn.Module, Quick):
         self.head = OutputHead(self.target_embedding.weight, bias=config.output_bias)
         if not pre:  # as BERT's and Marian's blocks; from Xavier's weights they learn far later
             initialisation.normal(self)
+        self.head_width = width // config.num_heads
         self.quick = False
         self.swift: Swift | None = None
 
@@ -216,12 +226,18 @@ class Transformer(nn.Module, Quick):
         if self.quick and self.swift is None:
             self.swift = self._scripted()
         blocks = cast("list[DecoderBlock]", self.decoder)
+        like = self.source_embedding.weight
+        if self.quick:
+            room = whole_vectors(source.shape[1], self.head_width) - source.shape[1]
+            source, positions = F.pad(source, (0, room)), F.pad(positions, (0, room), value=EMPTY)
         parts = []
-        for start, end, width in alike(positions, TOGETHER if source.is_cpu else source.numel()):
-            encoded = self.encode(source[start:end, :width], positions[start:end, :width])
-            parts.append(tuple(block.cross.remember(encoded).as_read() for block in blocks))
+        for start, end, filled in alike(positions, TOGETHER if source.is_cpu else source.numel()):
+            width = whole_vectors(filled, self.head_width) if self.quick else filled
+            own = positions[start:end, :width]
+            encoded = self.encode(source[start:end, :width], own, Packing.of(own))
+            parts.append(tuple(block.cross.remember(encoded).as_read(like) for block in blocks))
         return State(
-            caches=tuple(b.attention.empty_cache(len(source), encoded.output) for b in blocks),
+            caches=tuple(block.attention.empty_cache(len(source), like) for block in blocks),
             memory=tuple(parts),
             positions=positions.new_empty(1, 0),
             next_positions=positions.new_zeros(1),
@@ -250,9 +266,15 @@ class Transformer(nn.Module, Quick):
             caches.append(longer)
         return self.head(self.decoder_norm(x)), replace(after, caches=tuple(caches))
 
-    def quicken(self) -> None:
-        """Take single decoding steps by `layers/swift.py` from the next `begin` on."""
+    def quicken(self, *, exact: bool = False) -> None:
+        """Take single decoding steps by `layers/swift.py` from the next `begin` on.
+
+        `exact` attends in fp64 but for these steps, whose keys are whole vectors.
+        """
         self.quick, self.swift = True, None
+        for module in self.modules():
+            if isinstance(module, SelfAttention | CrossAttention):
+                module.products = torch.float64 if exact else None
 
     def _scripted(self) -> Swift:
         decoder = SwiftDecoder(
@@ -277,8 +299,9 @@ def _swift_step(swift: Swift, tokens: Tensor, state: State, after: State) -> tup
         [(cache.keys, cache.values) for cache in caches],
         [[(m.keys, m.values) for m in memories] for memories in zip(*state.memory, strict=True)],
         state.caches[0].length,
+        whole_vectors(caches[0].length, caches[0].keys.shape[3]),
         after.past,
-        [None if a.everything else a.additive(caches[0].keys.dtype)[0] for a in seen],
+        [allowed.additive(caches[0].keys.dtype)[0] for allowed in seen],
     )
     return logits[:, None], replace(after, caches=caches)
 
