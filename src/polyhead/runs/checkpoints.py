@@ -1,7 +1,8 @@
 """Checkpoints: the whole state of a training, from which it goes on bit for bit.
 
 Each is a folder `checkpoints/step-00001234/` of safetensors and JSON with checksums, written under
-a temporary name, synced and renamed. What is damaged is detected and the one before is used.
+a temporary name, synced and renamed. What is damaged is detected and the one before is used. Older
+weights, which are averaged, stay beside them as `checkpoints/weights-00001200/`.
 """
 
 from __future__ import annotations
@@ -17,10 +18,8 @@ from typing import Any
 from torch import Tensor
 
 from polyhead.errors import CheckpointError
-from polyhead.files import folder_faults, sha256, write_folder
+from polyhead.files import folder_faults, sha256, write_folder, write_json
 from polyhead.runs.folder import read_weights, write_weights
-
-KEPT_FOR_AVERAGING = "weights-only"
 
 
 @dataclass(frozen=True)
@@ -60,8 +59,6 @@ class Checkpoints:
         Raises CheckpointError if none is left.
         """
         for path in self._all():
-            if (path / KEPT_FOR_AVERAGING).is_file():
-                continue
             faults = folder_faults(path)
             if not faults:
                 return _read(path)
@@ -82,14 +79,14 @@ class Checkpoints:
 
     def recent_weights(self, before: int) -> list[dict[str, Tensor]]:
         """Weights of the average_last - 1 validated checkpoints before a step, newest first."""
-        earlier = (p for p in self._all() if _step(p) < before)
+        earlier = (p for p in (*self._all(), *self._left()) if _step(p) < before)
         whole = (p for p in earlier if _validated(p) and _weights_whole(p))
         taken = islice(whole, self.average_last - 1)
         return [read_weights(p / "model.safetensors") for p in taken]
 
     def forget_after(self, step: int) -> None:
         """Drop checkpoints beyond a step (their course is trained anew)."""
-        for path in self._all():
+        for path in (*self._all(), *self._left()):
             if _step(path) > step:
                 shutil.rmtree(path)
 
@@ -100,24 +97,36 @@ class Checkpoints:
         """Newest first; unfinished temporary folders are not among them."""
         return sorted(self.folder.glob(f"step-{'[0-9]' * 8}"), reverse=True)
 
+    def _left(self) -> list[Path]:
+        """Older ones of which the weights are left, newest first."""
+        return sorted(self.folder.glob(f"weights-{'[0-9]' * 8}"), reverse=True)
+
     def _prune(self) -> None:
         for leftover in self.folder.glob(".step-*.tmp"):
             shutil.rmtree(leftover)
-        older = self._all()[self.keep :]
         spare = self.average_last - 1  # weights to average with, also from the oldest whole one on
-        for path in older:
+        left = self._left()
+        for path in (*self._all()[self.keep :], *left):
             spare -= _validated(path)
             if not _validated(path) or spare < 0:
                 shutil.rmtree(path)
-                continue
-            (path / KEPT_FOR_AVERAGING).touch()  # first, so that nobody takes it for whole
-            for file in path.glob("*.safetensors"):
-                if file.name != "model.safetensors":
-                    file.unlink()
+            elif path not in left:
+                _leave_weights(path)
+
+
+def _leave_weights(path: Path) -> None:
+    """Keep a checkpoint's weights alone, under a name by which nobody takes it for whole."""
+    left = path.with_name(f"weights-{_step(path):08d}")
+    path.replace(left)
+    for file in left.glob("*.safetensors"):
+        if file.name != "model.safetensors":
+            file.unlink()
+    sums = _sums(left)
+    write_json(left / "checksums.json", {n: s for n, s in sums.items() if (left / n).is_file()})
 
 
 def _step(path: Path) -> int:
-    return int(path.name.removeprefix("step-"))
+    return int(path.name.rpartition("-")[2])
 
 
 def _validated(path: Path) -> bool:
@@ -129,11 +138,16 @@ def _validated(path: Path) -> bool:
 
 
 def _weights_whole(path: Path) -> bool:
+    weights = path / "model.safetensors"
+    return weights.is_file() and sha256(weights) == _sums(path).get(weights.name)
+
+
+def _sums(path: Path) -> dict[str, str]:
+    """The checksums of a folder's files; none where they cannot be read."""
     try:
-        expected = json.loads((path / "checksums.json").read_text())["model.safetensors"]
-        return sha256(path / "model.safetensors") == expected
-    except (OSError, ValueError, KeyError):
-        return False
+        return dict(json.loads((path / "checksums.json").read_text(encoding="utf-8")))
+    except (OSError, ValueError):
+        return {}
 
 
 def _read(path: Path) -> Checkpoint:

@@ -280,7 +280,7 @@ class Trainer:
             weights = lora.merged(state.tensors["model"], self.config.lora)
             self.run.save_weights(weights, "last", self.course.step)
         self.checkpoints.save(state)
-        self.run.update(step=self.course.step, epoch=self.course.epoch)
+        self.run.update(step=self.course.step, epoch=int(self.course.epochs))
 
     def state(self) -> Checkpoint:
         """Everything the training is, as tensors and plain values; whole on the first process."""
