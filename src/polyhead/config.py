@@ -41,7 +41,11 @@ def _resolve(value: str, info: ValidationInfo) -> str:
     return str((folder / path).resolve())
 
 
-DataPath = Annotated[str, AfterValidator(_resolve)]
+def _as_text(value: Any) -> Any:
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
+
+
+DataPath = Annotated[str, BeforeValidator(_as_text), AfterValidator(_resolve)]
 """A file path: relative to the recipe, `~` and `${VARIABLE}` expanded, absolute once read."""
 
 
@@ -67,6 +71,10 @@ class DataSection(Section):
     training_defaults: ClassVar[dict[str, Any]] = {}
     # what validation shows besides nll, and early stopping may watch
     metrics: ClassVar[tuple[str, ...]] = ()
+
+    def misfits(self, model: Any, label_smoothing: float) -> list[str]:
+        """What is asked here and the model, or the way of training, has not; a line each."""
+        return []
 
 
 class ModelSection(Section):

@@ -59,6 +59,28 @@ def test_labelled_texts_that_are_wrong_are_told(tmp_path: Path) -> None:
     assert "labelled 'x', not 'y', in" in told["contradiction"]
 
 
+def test_every_row_that_is_wrong_is_told_and_the_others_count(tmp_path: Path) -> None:
+    recipe = classification(tmp_path)
+    rows = [f"a {i} b c\t{'xy'[i % 2]}" for i in range(20)]
+    write_table(tmp_path / "train.tsv", "one", "d\t", "\tx", *rows, "two")
+    report = checked_data(recipe, 1)
+    assert sorted(problems_in(report)) == [
+        ("bad_row", "train.tsv", 2),
+        ("bad_row", "train.tsv", 3),
+        ("bad_row", "train.tsv", 24),
+        ("empty", "train.tsv", 4),
+    ]
+    assert (report["pairs"], report["labels"]["train"]) == (20, {"x": 10, "y": 10})
+
+
+@pytest.mark.parametrize("task", ["language_modeling", "masked_lm"])
+def test_blocks_that_do_not_fit_are_told_with_all_else_that_is_wrong(
+    tmp_path: Path, task: str
+) -> None:
+    told = inside("check-data", language(tmp_path, task), "data.context=17", "training.max_step=1")
+    check_told(told, 2, "2 problems", "data.context: 17 is more than model.max_length 16")
+
+
 @pytest.mark.parametrize("task", ["regression", "multiple_choice", "tagging", "question_answering"])
 def test_every_labelled_task_is_checked(tmp_path: Path, task: str) -> None:
     report = checked_data(write_task(tmp_path, task), 1)  # the fixtures repeat themselves

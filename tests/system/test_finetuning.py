@@ -155,6 +155,20 @@ def test_model_from_in_a_recipe_is_the_same_and_resumes_without_the_run(
     assert inside("translate", tmp_path / "a", stdin=b"\n").code == 0
 
 
+def test_a_recipe_need_not_say_what_the_runs_model_is(
+    origin: Path, recipe: Path, tmp_path: Path
+) -> None:
+    keys = yaml.safe_load(recipe.read_text(encoding="utf-8"))
+    del keys["model"]
+    recipe.write_text(yaml.safe_dump(keys, allow_unicode=True), encoding="utf-8")
+    assert inside("finetune", recipe, "--from", origin, "--out", tmp_path / "a").code == 0
+    size = "model.d_model=32"  # right for the run's 2 heads, wrong for the 8 of the defaults
+    outcome = inside("finetune", recipe, size, "--from", origin, "--out", tmp_path / "b")
+    assert outcome.code == 0, outcome.err
+    told = inside("finetune", recipe, "model.d_model=30", "--from", origin)
+    check_told(told, 2, "model.d_model: 30 here, 32 in the run")
+
+
 def test_every_key_that_does_not_fit_is_listed_at_once(
     origin: Path, recipe: Path, tmp_path: Path
 ) -> None:

@@ -331,6 +331,8 @@ def test_int8_generates_too(run: Path) -> None:
         (("--beam", 2, "--max-tokens", 90), "a beam does not go past the context"),
         (("--beam", 1, "--seed", 1), "--beam 1 does not draw at random, --seed is about drawing"),
         (("--greedy", "--beam", 1), "choose one"),
+        (("--sample", "--beam", 2), "choose one"),
+        (("--max-tokens", 10**30), "is more than 2,147,483,647"),
         (("--beam", 0), "beam 0 is not at least 1"),
         (("-n", -1), "n -1 is not at least 1"),
         (("--max-tokens", 0), "max-tokens 0 is not at least 1"),

@@ -48,6 +48,17 @@ def put(folder: Path, content: Any) -> Path:
     return path
 
 
+def test_data_files_may_be_paths(tmp_path: Path) -> None:
+    recipe = raw()
+    recipe["data"]["train"] = {name: tmp_path / file for name, file in CORPUS.items()}
+    source: Any = load_recipe(recipe).data
+    assert source.train[0].source == str((tmp_path / "a.ko").resolve())
+    language = raw(task="language_modeling", model={"kind": "gpt", "preset": "char-tiny"})
+    language["data"] = dict.fromkeys(("train", "valid"), tmp_path / "a.txt") | {"context": 8}
+    text: Any = load_recipe(language).data
+    assert text.train[0].file == str((tmp_path / "a.txt").resolve())
+
+
 # --- what is wrong
 
 

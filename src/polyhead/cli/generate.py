@@ -89,8 +89,6 @@ def generate(
 
     if prompt is not None and prompts is not None:
         raise UsageError("--prompt and --prompts: give one of them")
-    if sample and (greedy or beam is not None):
-        raise UsageError("--sample goes neither with --greedy nor with --beam: choose one")
     texts = None
     if prompt is not None:
         texts = [typed(prompt)]
@@ -98,7 +96,8 @@ def generate(
         texts = list(input_lines(prompts))
     model = api.load(run, precision, engine=engine, say=say)
     options: dict[str, Any] = {
-        **{"n": n, "max_tokens": max_tokens, "greedy": greedy or None, "beam": beam},
+        **{"n": n, "max_tokens": max_tokens, "beam": beam},
+        **{"sample": sample or None, "greedy": greedy or None},
         **{"temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p},
         **{"seed": seed, "repetition_penalty": repetition_penalty},
         **{"no_repeat_ngram": no_repeat_ngram, "stop": tuple(map(typed, stop)) or None},

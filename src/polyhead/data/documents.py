@@ -46,7 +46,7 @@ class TextSource(TableSource):
 def as_sources(value: Any) -> Any:
     """A path, a mapping, or a list of them, as a list of mappings; nothing is none."""
     several = value if isinstance(value, list) else [] if value is None else [value]
-    return [{"file": one} if isinstance(one, str) else one for one in several]
+    return [{"file": one} if isinstance(one, str | Path) else one for one in several]
 
 
 TextSources = Annotated[list[TextSource], BeforeValidator(as_sources)]

@@ -13,7 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from polyhead.config import DataPath, Section
 from polyhead.data.tables import TableSource, read_rows
 from polyhead.errors import DataError, DataFault
-from polyhead.files import read_bytes, read_lines
+from polyhead.files import Report, read_bytes, read_lines, stop
 
 OTHER_MARKS = ("S", "E", "L", "U")  # of one word, and of the last: IOBES, BILOU
 
@@ -89,71 +89,73 @@ def fault(place: str, kind: str, message: str) -> DataFault:
     return DataFault(kind, place, 0, message, text=f"{place}: {message}")
 
 
-def read_labelled(table: LabelledTable) -> Iterator[Labelled]:
-    """The rows of a table; raises DataFault for a missing label or text."""
+def read_labelled(table: LabelledTable, report: Report = stop) -> Iterator[Labelled]:
+    """The rows of a table; a missing label or text goes to `report`.
+
+    Where that returns, here and in all that follow, the row is left out.
+    """
     columns = [c for c in (table.text_column, table.pair_column) if c is not None]
-    for row, cells in read_rows(table, [*columns, table.label_column]):
+    for row, cells in read_rows(table, [*columns, table.label_column], report):
         *texts, label = cells
         place = f"{table.label}, {table.unit} {row}"
         if not label.strip():
-            raise fault(place, "no_label", f"the column {table.label_column!r} is empty")
-        _check_filled(place, columns, texts)
-        yield Labelled(tuple(texts), label.strip(), place)
+            report(fault(place, "no_label", f"the column {table.label_column!r} is empty"))
+        elif _filled(place, columns, texts, report):
+            yield Labelled(tuple(texts), label.strip(), place)
 
 
-def _check_filled(place: str, columns: Sequence[str], texts: Sequence[str]) -> None:
-    for column, text in zip(columns, texts, strict=True):
-        if not text.strip():
-            raise fault(place, "empty", f"the column {column!r} is empty")
+def _filled(place: str, columns: Sequence[str], texts: Sequence[str], report: Report) -> bool:
+    empty = [column for column, text in zip(columns, texts, strict=True) if not text.strip()]
+    if empty:
+        report(fault(place, "empty", f"the column {empty[0]!r} is empty"))
+    return not empty
 
 
-def read_numbers(table: LabelledTable) -> Iterator[Labelled]:
-    """The same with numbers; raises DataFault for what is none."""
-    for one in read_labelled(table):
+def read_numbers(table: LabelledTable, report: Report = stop) -> Iterator[Labelled]:
+    """The same with numbers; what is none goes to `report`."""
+    for one in read_labelled(table, report):
         try:
             number = float(one.target)
         except ValueError:
             number = math.nan
-        if not math.isfinite(number):
-            raise fault(one.place, "no_number", f"{one.target!r} is not a number")
-        yield Labelled(one.texts, number, one.place)
+        if math.isfinite(number):
+            yield Labelled(one.texts, number, one.place)
+        else:
+            report(fault(one.place, "no_number", f"{one.target!r} is not a number"))
 
 
-def read_choices(table: ChoiceTable) -> Iterator[Labelled]:
+def read_choices(table: ChoiceTable, report: Report = stop) -> Iterator[Labelled]:
     """Texts (text, choice, choice, …) and the number of the right one.
 
-    Raises DataFault for a missing text or choice, and for a label that is no choice.
+    A missing text or choice, and a label that is no choice, go to `report`.
     """
     names = table.choice_columns
-    for row, cells in read_rows(table, [table.text_column, *names, table.label_column]):
+    right = {str(i): i for i in range(len(names))} | {name: i for i, name in enumerate(names)}
+    for row, cells in read_rows(table, [table.text_column, *names, table.label_column], report):
         *texts, label = cells
         place = f"{table.label}, {table.unit} {row}"
-        _check_filled(place, [table.text_column, *names], texts)
-        if label in names:
-            right = names.index(label)
-        elif label.isdecimal() and int(label) < len(names):
-            right = int(label)
+        if not _filled(place, [table.text_column, *names], texts, report):
+            continue
+        if label in right:
+            yield Labelled(tuple(texts), right[label], place)
         else:
-            raise fault(
-                place, "bad_label",
-                f"{label!r} is no choice: it must be one of {', '.join(names)} or a number from 0 "
-                f"to {len(names) - 1}",
-            )  # fmt: skip
-        yield Labelled(tuple(texts), right, place)
+            wanted = f"one of {', '.join(names)} or a number from 0 to {len(names) - 1}"
+            report(fault(place, "bad_label", f"{label!r} is no choice: it must be {wanted}"))
 
 
-def read_tagged(source: TaggedFile) -> Iterator[Labelled]:
+def read_tagged(source: TaggedFile, report: Report = stop) -> Iterator[Labelled]:
     """Sentences as one text of words with spaces between, and their tags.
 
-    Raises DataFault, with file and line, for a line with another number of columns than the first,
-    and for tags of another scheme than B-, I- and O.
+    A line with another number of columns than the first goes to `report`. Raises DataFault, with
+    file and line, for columns that are not there, and tags of another scheme than B-, I- and O.
     """
     path = Path(source.file)
     lines: dict[str, int] = {}  # the first of each tag
     words: list[str] = []
     tags: list[str] = []
+    columns = (source.token_column, source.tag_column)
     width = first = begin = 0
-    for number, line in enumerate(read_lines(path), start=1):
+    for number, line in enumerate(read_lines(path, report), start=1):
         cells = line.split("\t") if "\t" in line else line.split()
         if not line.strip() or cells[0] == "-DOCSTART-":
             if words:
@@ -162,7 +164,6 @@ def read_tagged(source: TaggedFile) -> Iterator[Labelled]:
             continue
         if not width:
             width, first = len(cells), number
-            columns = (source.token_column, source.tag_column)
             if width < 2 or any(not -width <= c < width for c in columns):
                 wanted = f"columns {source.token_column} and {source.tag_column}"
                 raise fault(
@@ -170,10 +171,11 @@ def read_tagged(source: TaggedFile) -> Iterator[Labelled]:
                 )
         if len(cells) != width:
             message = f"{len(cells)} columns, but line {first} has {width}"
-            raise fault(f"{path}, line {number}", "columns", message)
-        for column in (source.token_column, source.tag_column):
-            if not cells[column].strip():
-                raise fault(f"{path}, line {number}", "columns", f"column {column} is empty")
+            report(fault(f"{path}, line {number}", "columns", message))
+            continue
+        if empty := [c for c in columns if not cells[c].strip()]:
+            report(fault(f"{path}, line {number}", "columns", f"column {empty[0]} is empty"))
+            continue
         begin = begin if words else number
         words.append("".join(cells[source.token_column].split()))
         tags.append(cells[source.tag_column].strip())
@@ -238,11 +240,11 @@ class _Articles(_Squad):
     data: list[_Article]
 
 
-def read_questions(source: QuestionFile) -> Iterator[Labelled]:
+def read_questions(source: QuestionFile, report: Report = stop) -> Iterator[Labelled]:
     """Texts (question, context) and the Answer.
 
-    Raises DataError for what is not SQuAD's JSON, for a question without an answer, and for an
-    answer that does not stand where it should.
+    A question without an answer, and an answer that does not stand where it should, go to `report`.
+    Raises DataError for what is not SQuAD's JSON.
     """
     path = Path(source.file)
     try:
@@ -261,9 +263,11 @@ def read_questions(source: QuestionFile) -> Iterator[Labelled]:
     for context, asked in rows:
         place = f"{path}, question {asked.id}"
         if not asked.answers:
-            raise fault(place, "no_answer", "it has no answer, and every question needs one")
+            report(fault(place, "no_answer", "it has no answer, and every question needs one"))
+            continue
         text, start = asked.answers[0].text, asked.answers[0].answer_start
         if start < 0 or context[start : start + len(text)] != text:
-            raise fault(place, "answer", f"{text!r} does not stand at {start} of the context")
+            report(fault(place, "answer", f"{text!r} does not stand at {start} of the context"))
+            continue
         texts = tuple(answer.text for answer in asked.answers)
         yield Labelled((asked.question, context), Answer(start, texts), place)

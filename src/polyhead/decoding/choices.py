@@ -16,6 +16,7 @@ LEAST = {
     "no_repeat_ngram": 0,
     "alternatives": 0,
 }
+MOST = 2**31 - 1
 OF_SAMPLING = ("temperature", "top_k", "top_p", "seed")
 NAMES = (
     *("beam", "alpha", "nbest", "sample", *OF_SAMPLING, "prefix", "alternatives"),
@@ -57,10 +58,12 @@ def shown(name: str) -> str:
 
 
 def check_least(given: Mapping[str, Any]) -> None:
-    """Raise UsageError for a number below the least that its option takes."""
+    """Raise UsageError for a number below the least that its option takes, or beyond all sense."""
     for key, least in LEAST.items():
         if key in given and given[key] < least:
             raise UsageError(f"{key.replace('_', '-')} {given[key]} is not at least {least}")
+        if key in given and given[key] > MOST:
+            raise UsageError(f"{key.replace('_', '-')} {given[key]} is more than {MOST:,}")
 
 
 def _check_values(given: dict[str, Any]) -> None:

@@ -50,8 +50,9 @@ def corpus_scores(
         )
         entry: dict[str, Any] = {"score": score.score}
         if bootstrap > 1:
-            mean, margin = score._mean, score._ci
-            entry |= {"low": max(0.0, mean - margin), "high": mean + margin}
+            mean, margin = score._mean, score._ci  # of fp32 sums, and the score of fp64 ones
+            low, high = max(0.0, mean - margin), mean + margin
+            entry |= {"low": min(low, score.score), "high": max(high, score.score)}
         result[name] = entry | {"signature": str(metric.get_signature())}
     return result
 

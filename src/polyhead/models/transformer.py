@@ -69,7 +69,7 @@ class Config(ModelSection):
 
     @model_validator(mode="after")
     def _heads_divide(self) -> Config:
-        if self.d_model % self.num_heads:
+        if self.from_ is None and self.d_model % self.num_heads:
             raise ValueError(
                 f"d_model {self.d_model} is not divisible by num_heads {self.num_heads}"
             )

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from polyhead import registry
-from polyhead.config import DataSection, Family, Recipe, Section
+from polyhead.config import DataSection, Family, ModelSection, Recipe, Section
 from polyhead.errors import RecipeError, UsageError
 from polyhead.recipe import text as recipe_text
 from polyhead.recipe.faults import problems_of
@@ -124,6 +124,8 @@ def _check(raw: dict[str, Any], context: dict[str, Any], where: str) -> Recipe:
     problems: list[str] = []
     raw = dict(raw)
     right: dict[str, Any] = {}  # what is right of sections with faults
+    if "model" in raw:
+        raw["model"] = _of_its_kind(raw["model"], context)
     kind, task = _kind(raw.get("model")), raw.get("task")
     for key, room, schema, name in (
         ("model", "models", "Config", kind),
@@ -153,10 +155,15 @@ def _check(raw: dict[str, Any], context: dict[str, Any], where: str) -> Recipe:
             if isinstance(given, dict):
                 right[key], more = rest_of(section, given, key, context)
                 problems += more
+    smoothing = 0.0
     try:
         recipe = Recipe.model_validate(raw, context=context)
+        smoothing = recipe.training.label_smoothing
     except ValidationError as error:
         problems += problems_of(error, Recipe, "", raw)
+    model, data = raw.get("model"), raw.get("data")
+    if isinstance(model, ModelSection) and isinstance(data, DataSection) and model.from_ is None:
+        problems += data.misfits(model, smoothing)  # else see training/origin.py
     if problems:
         problems += rest_of(Recipe, raw | right, "", context)[1]
         raise RecipeError(where, list(dict.fromkeys(problems)))
@@ -175,6 +182,16 @@ def _misfit(kind: Any, task: Any, data: type[DataSection]) -> list[str]:
 def _family(kind: str) -> Family:
     family: Family = registry.find("models", kind).Config.family
     return family
+
+
+def _of_its_kind(model: Any, context: dict[str, Any]) -> Any:
+    """A model that says only which run it starts from is of that run's kind."""
+    if not isinstance(model, dict) or "kind" in model or not isinstance(model.get("from"), str):
+        return model
+    run = ModelSection.model_validate({"from": model["from"]}, context=context).from_
+    path = Path(str(run)) / "recipe.yaml"
+    kind = _kind(_read_yaml(path).get("model")) if path.is_file() else None
+    return model if kind is None else {"kind": kind, **model}
 
 
 def _kind(model: Any) -> str | None:

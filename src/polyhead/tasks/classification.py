@@ -7,31 +7,24 @@ both orders and adds what it makes of them (Radford et al. 2018, section 3.3).
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
-from pydantic import Field
 from torch import Tensor
 
-from polyhead.config import AtLeastOne
 from polyhead.data.framing import Example, LabelledBatch
-from polyhead.data.labelled import Labelled, LabelledTable, LabelledTables, fault, read_labelled
+from polyhead.data.labelled import Labelled, LabelledTable, fault, read_labelled
 from polyhead.errors import DataError
+from polyhead.files import Report, stop
 from polyhead.metrics.labels import Tally, accuracy, label_tally, macro_f1
 from polyhead.tasks.shared.objective import Answers, Frame
 from polyhead.tasks.shared.rows import label_loss, named, one_row, text_or_pair
-from polyhead.tasks.shared.supervised import Supervised, SupervisedData
+from polyhead.tasks.shared.supervised import Supervised, TableData
 
 
-class Data(SupervisedData):
+class Data(TableData):
     """The `data:` section of a classification recipe."""
 
     metrics: ClassVar[tuple[str, ...]] = ("accuracy", "f1")
-    train: Annotated[LabelledTables, AtLeastOne] = Field(description="tables (see below)")
-    valid: Annotated[LabelledTables, AtLeastOne] = Field(
-        description="tables to judge the model on as it learns"
-    )
-    test: LabelledTables = Field(default=[], description="tables to score it on afterwards")
-    symmetric: bool = Field(False, description="of pairs: both orders are read, and added")
 
 
 class Classification:
@@ -41,9 +34,9 @@ class Classification:
     metric = "accuracy"
     context: int | None = None
 
-    def read(self, source: LabelledTable) -> Iterator[Labelled]:
+    def read(self, source: LabelledTable, report: Report = stop) -> Iterator[Labelled]:
         """The labelled texts of a table."""
-        return read_labelled(source)
+        return read_labelled(source, report)
 
     def learn(self, targets: Sequence[str]) -> dict[str, Any]:
         """The labels, sorted; raises DataError unless there are two."""

@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, cast
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import torch
@@ -18,36 +18,29 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor, nn
 
-from polyhead.config import AtLeastOne, DataSection, Family, Recipe
+from polyhead.config import Family, Recipe
 from polyhead.data import tokenizers
 from polyhead.data.batching import Plan, device_of, on_device
-from polyhead.data.documents import Documents, TextSources, read_documents
+from polyhead.data.documents import Documents, read_documents
 from polyhead.data.stream import BlockBatch, Stream
 from polyhead.data.tokenizers import Tokenizer
 from polyhead.decoding.generate import Settings, generate_ids
-from polyhead.errors import DataError, RecipeError, UsageError
 from polyhead.layers.embeddings import OutputHead
 from polyhead.layers.loss import cross_entropy, token_log_probabilities
 from polyhead.tasks.shared.protocol import Say
+from polyhead.tasks.shared.splits import sources_of
+from polyhead.tasks.shared.texts import TextData, read_training
 from polyhead.tasks.shared.unknown import tell_unknown
 
 EVALUATED_TOGETHER = 4096  # tokens of a batch of windows
 SAMPLE = 120  # tokens of the text that a validation shows
 
 
-class Data(DataSection):
+class Data(TextData):
     """The `data:` section of a language modelling recipe."""
 
     families: ClassVar[tuple[Family, ...]] = ("decoder",)
-    training_defaults: ClassVar[dict[str, Any]] = {"label_smoothing": 0.0}
 
-    train: Annotated[TextSources, AtLeastOne] = Field(
-        description="files, or sources with more keys (see below)"
-    )
-    valid: Annotated[TextSources, AtLeastOne] = Field(
-        description="text to judge the model on as it learns"
-    )
-    test: TextSources = Field(default=[], description="text to score it on afterwards")
     context: int = Field(256, ge=2, description="tokens that are looked at together in training")
     stride: int | None = Field(
         None,
@@ -90,17 +83,8 @@ class LanguageModeling:
 
     @classmethod
     def read_training(cls, recipe: Recipe, say: Say) -> Documents:
-        """The training documents; raises RecipeError where a block does not fit the model."""
-        assert isinstance(recipe.data, Data)
-        longest = recipe.model.max_length  # type: ignore[attr-defined]
-        if recipe.data.context > longest:
-            problem = f"data.context: {recipe.data.context} is more than model.max_length {longest}"
-            raise RecipeError(recipe.name, [problem])
-        found = read_documents(recipe.data.train)
-        characters = sum(map(len, found.texts))
-        left_out = f" ({found.empty:,} empty ones left out)" if found.empty else ""
-        say(f"read {len(found):,} training documents, {characters:,} characters{left_out}")
-        return found
+        """The training documents."""
+        return read_training(recipe, say)
 
     @classmethod
     def train_tokenizers(cls, recipe: Recipe, read: Documents) -> LanguageModeling:
@@ -150,12 +134,7 @@ class LanguageModeling:
 
     def documents(self, split: str) -> Documents:
         """The valid or test split as text; raises DataError where the recipe names none."""
-        if split not in ("valid", "test"):
-            raise UsageError(f"split {split!r} is not one of valid, test")
-        sources = getattr(self.data, split)
-        if not sources:
-            raise DataError(f"the recipe names no {split} data (data.{split})")
-        return read_documents(sources)
+        return read_documents(sources_of(self.data, split))
 
     def to_judge(self, documents: Documents, split: str, say: Say) -> Stream:
         """Documents as a stream to be judged on; unknown tokens, which are easy, are told of."""

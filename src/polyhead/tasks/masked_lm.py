@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -14,16 +14,18 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from polyhead.config import AtLeastOne, DataSection, Family, Recipe
+from polyhead.config import Family, Recipe
 from polyhead.data import tokenizers
 from polyhead.data.batching import Plan, device_of, on_device
-from polyhead.data.documents import Documents, TextSources, read_documents, sentences_of
+from polyhead.data.documents import Documents, read_documents, sentences_of
 from polyhead.data.masking import MaskedBatch, MaskedBlocks, Masking
 from polyhead.data.sentence_pairs import Sentence, SentencePairs
 from polyhead.data.tokenizers import BEGINS, MASKS, Tokenizer
-from polyhead.errors import DataError, RecipeError, UsageError
+from polyhead.errors import DataError
 from polyhead.metrics.labels import Tally
 from polyhead.tasks.shared.protocol import Say
+from polyhead.tasks.shared.splits import sources_of
+from polyhead.tasks.shared.texts import TextData, read_training
 from polyhead.tasks.shared.unknown import tell_unknown
 
 EVALUATED_TOGETHER = 32  # blocks
@@ -31,20 +33,12 @@ JUDGED_SEED = 1  # of masks and pairs to judge by: the same whatever the recipe'
 Corpus = MaskedBlocks | SentencePairs
 
 
-class Data(DataSection):
+class Data(TextData):
     """The `data:` section of a masked language modelling recipe."""
 
     families: ClassVar[tuple[Family, ...]] = ("encoder",)
-    training_defaults: ClassVar[dict[str, Any]] = {"label_smoothing": 0.0}
     metrics: ClassVar[tuple[str, ...]] = ("accuracy",)
 
-    train: Annotated[TextSources, AtLeastOne] = Field(
-        description="files, or sources with more keys (see below)"
-    )
-    valid: Annotated[TextSources, AtLeastOne] = Field(
-        description="text to judge the model on as it learns"
-    )
-    test: TextSources = Field(default=[], description="text to score it on afterwards")
     context: int = Field(
         128, ge=4, description="tokens of a block, the one before and the one after included"
     )
@@ -80,15 +74,8 @@ class MaskedLanguageModeling:
 
     @classmethod
     def read_training(cls, recipe: Recipe, say: Say) -> Documents:
-        """The training documents; raises RecipeError where a block does not fit the model."""
-        assert isinstance(recipe.data, Data)
-        longest = recipe.model.max_length  # type: ignore[attr-defined]
-        if recipe.data.context > longest:
-            problem = f"data.context: {recipe.data.context} is more than model.max_length {longest}"
-            raise RecipeError(recipe.name, [problem])
-        found = read_documents(recipe.data.train)
-        say(f"read {len(found):,} training documents, {sum(map(len, found.texts)):,} characters")
-        return found
+        """The training documents."""
+        return read_training(recipe, say)
 
     @classmethod
     def train_tokenizers(cls, recipe: Recipe, read: Documents) -> MaskedLanguageModeling:
@@ -180,12 +167,8 @@ class MaskedLanguageModeling:
 
     def read(self, split: str, say: Say) -> Corpus:
         """The valid or test split; raises DataError where the recipe names none."""
-        if split not in ("valid", "test"):
-            raise UsageError(f"split {split!r} is not one of valid, test")
-        sources = getattr(self.data, split)
-        if not sources:
-            raise DataError(f"the recipe names no {split} data (data.{split})")
-        corpus = self.encode(read_documents(sources), seed=JUDGED_SEED, shifted=False)
+        documents = read_documents(sources_of(self.data, split))
+        corpus = self.encode(documents, seed=JUDGED_SEED, shifted=False)
         tell_unknown(split, corpus.tokens, self.tokenizer.unknown_id, say)
         return corpus
 

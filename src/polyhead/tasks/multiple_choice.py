@@ -15,6 +15,7 @@ from torch import Tensor
 from polyhead.config import AtLeastOne
 from polyhead.data.framing import Example, LabelledBatch
 from polyhead.data.labelled import ChoiceTable, ChoiceTables, Labelled, fault, read_choices
+from polyhead.files import Report, stop
 from polyhead.metrics.labels import Tally, accuracy
 from polyhead.tasks.shared.objective import Answers, Frame, fields
 from polyhead.tasks.shared.rows import framed, label_loss, named
@@ -39,9 +40,9 @@ class MultipleChoice:
     metric = "accuracy"
     context: int | None = 0
 
-    def read(self, source: ChoiceTable) -> Iterator[Labelled]:
+    def read(self, source: ChoiceTable, report: Report = stop) -> Iterator[Labelled]:
         """Texts with their choices."""
-        for one in read_choices(source):
+        for one in read_choices(source, report):
             choices = len(one.texts) - 1
             yield Labelled(one.texts, (one.target, choices), one.place)
 

@@ -17,6 +17,7 @@ from torch import Tensor
 from polyhead.config import AtLeastOne
 from polyhead.data.framing import Example, LabelledBatch
 from polyhead.data.labelled import Labelled, QuestionFile, QuestionFiles, fault, read_questions
+from polyhead.files import Report, stop
 from polyhead.metrics.labels import Tally, answer_scores, answer_tally
 from polyhead.tasks.shared.objective import Answers, Frame, fields
 from polyhead.tasks.shared.supervised import Supervised, SupervisedData
@@ -43,9 +44,9 @@ class QuestionAnswering:
     metric = "f1"
     context: int | None = 1
 
-    def read(self, source: QuestionFile) -> Iterator[Labelled]:
+    def read(self, source: QuestionFile, report: Report = stop) -> Iterator[Labelled]:
         """Questions, contexts and answers."""
-        return read_questions(source)
+        return read_questions(source, report)
 
     def learn(self, targets: Sequence[Any]) -> dict[str, Any]:
         """Nothing."""

@@ -8,33 +8,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
-from pydantic import Field
 from torch import Tensor
 
-from polyhead.config import AtLeastOne
 from polyhead.data.framing import Example, LabelledBatch
-from polyhead.data.labelled import Labelled, LabelledTable, LabelledTables, read_numbers
+from polyhead.data.labelled import Labelled, LabelledTable, read_numbers
 from polyhead.errors import DataError
+from polyhead.files import Report, stop
 from polyhead.metrics.labels import Tally, pearson, spearman
 from polyhead.tasks.shared.objective import Answers, Frame
 from polyhead.tasks.shared.rows import one_row, text_or_pair
-from polyhead.tasks.shared.supervised import Supervised, SupervisedData
+from polyhead.tasks.shared.supervised import Supervised, TableData
 
 
-class Data(SupervisedData):
+class Data(TableData):
     """The `data:` section of a regression recipe."""
 
     metrics: ClassVar[tuple[str, ...]] = ("pearson", "spearman")
     smoothed: ClassVar[bool] = False
-    train: Annotated[LabelledTables, AtLeastOne] = Field(description="tables (see below)")
-    valid: Annotated[LabelledTables, AtLeastOne] = Field(
-        description="tables to judge the model on as it learns"
-    )
-    test: LabelledTables = Field(default=[], description="tables to score it on afterwards")
-    symmetric: bool = Field(False, description="of pairs: both orders are read, and added")
 
 
 class Regression:
@@ -44,9 +37,9 @@ class Regression:
     metric = "pearson"
     context: int | None = None
 
-    def read(self, source: LabelledTable) -> Iterator[Labelled]:
+    def read(self, source: LabelledTable, report: Report = stop) -> Iterator[Labelled]:
         """The texts of a table with their numbers."""
-        return read_numbers(source)
+        return read_numbers(source, report)
 
     def learn(self, targets: Sequence[float]) -> dict[str, Any]:
         """Mean and standard deviation; raises DataError where all numbers are the same."""

@@ -16,6 +16,7 @@ from torch import Tensor
 from polyhead.config import AtLeastOne
 from polyhead.data.framing import IGNORED, Example, LabelledBatch
 from polyhead.data.labelled import Labelled, TaggedFile, TaggedFiles, fault, read_tagged
+from polyhead.files import Report, stop
 from polyhead.metrics.labels import Tally, tag_scores, tag_tally
 from polyhead.tasks.shared.objective import Answers, Frame
 from polyhead.tasks.shared.rows import label_loss
@@ -42,9 +43,9 @@ class Tagging:
     metric = "f1"
     context: int | None = None
 
-    def read(self, source: TaggedFile) -> Iterator[Labelled]:
+    def read(self, source: TaggedFile, report: Report = stop) -> Iterator[Labelled]:
         """Sentences with their tags."""
-        return read_tagged(source)
+        return read_tagged(source, report)
 
     def learn(self, targets: Sequence[list[str]]) -> dict[str, Any]:
         """The tags; words that do not fit into a row count as outside of any entity."""

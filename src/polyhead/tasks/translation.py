@@ -25,11 +25,12 @@ from polyhead.data.pairs import Pairs, PairSource, read_pairs
 from polyhead.data.tokenizers import END_ID, Tokenizer
 from polyhead.decoding.ensemble import mean_probability, members_of
 from polyhead.decoding.translate import Options, translate_ids
-from polyhead.errors import DataError, UsageError
+from polyhead.errors import DataError
 from polyhead.layers.embeddings import OutputHead
 from polyhead.layers.loss import sequence_loss, token_log_probabilities
 from polyhead.metrics.text import corpus_scores
 from polyhead.tasks.shared.protocol import Say
+from polyhead.tasks.shared.splits import sources_of
 from polyhead.tasks.shared.unknown import tell_unknown
 
 Tick = Callable[[int], object]
@@ -213,12 +214,8 @@ class Translation:
 
     def read(self, split: str, say: Say) -> Corpus:
         """The encoded valid or test split; raises DataError where the recipe names none."""
-        if split not in ("valid", "test"):
-            raise UsageError(f"split {split!r} is not one of valid, test")
-        specs: list[PairSource] = getattr(self.data, split)
-        if not specs:
-            raise DataError(f"the recipe names no {split} data (data.{split})")
-        return self.judged_corpus([read_pairs(spec) for spec in specs], say)
+        pairs = [read_pairs(spec) for spec in sources_of(self.data, split)]
+        return self.judged_corpus(pairs, say)
 
     def judged_corpus(self, pairs: list[Pairs], say: Say) -> Corpus:
         """Encoded pairs to evaluate on; raises DataError where a place has none."""

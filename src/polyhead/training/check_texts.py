@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from polyhead.data.documents import Documents, read_documents
 from polyhead.data.labelled import Labelled
 from polyhead.data.tokenizers import Tokenizer
 from polyhead.errors import DataError, DataFault
-from polyhead.tasks.shared.supervised import Supervised, check_model
+from polyhead.tasks.shared.supervised import Supervised
 from polyhead.training.check_shared import (
     Parts,
     check_contexts,
@@ -34,13 +35,11 @@ SPLITS = ("train", "valid", "test")
 def check_texts(recipe: Recipe, findings: Findings, stage: Stage) -> None:
     """Look at the documents or labelled texts of a recipe; what is wrong goes into `findings`.
 
-    Raises RecipeError for a model that the task cannot have.
+    Raises RecipeError for a model that does not fit the run it is to start from.
     """
     kind = registry.find("tasks", recipe.task)
     labelled = issubclass(kind.Task, Supervised)
     findings.unit = "examples" if labelled else "documents"
-    if labelled:
-        check_model(recipe)
     specs = {split: getattr(recipe.data, split) for split in SPLITS}
     tick = stage("reading files", sum(map(len, specs.values())))
     parts: Parts = {}
@@ -48,7 +47,8 @@ def check_texts(recipe: Recipe, findings: Findings, stage: Stage) -> None:
         if sources:
             parts[split] = []
         for source in sources:
-            read = kind.OBJECTIVE.read(source) if labelled else _documents(source, findings)
+            report = partial(_report, findings)
+            read = kind.OBJECTIVE.read(source, report) if labelled else _documents(source, findings)
             parts[split] += _readable(read, source, findings)
             tick(1)
     findings.splits = {split: len(several) for split, several in parts.items()}
@@ -78,14 +78,18 @@ def _documents(source: Any, findings: Findings) -> Iterator[Labelled]:
         yield Labelled((text,), None, place)
 
 
+def _report(findings: Findings, fault: DataFault) -> None:
+    kind = fault.kind if fault.kind in FAULTS else "bad_row"
+    place = problem_at(fault.file, kind, fault.message)
+    findings.problems.append(replace(place, line=fault.line or place.line))
+
+
 def _readable(read: Iterable[Labelled], source: Any, findings: Findings) -> Iterator[Labelled]:
-    """What can be read of a source: reading ends at its first fault."""
+    """What can be read of a source: reading ends at a fault that was not reported."""
     try:
         yield from read
     except DataFault as fault:
-        kind = fault.kind if fault.kind in FAULTS else "bad_row"
-        place = problem_at(fault.file, kind, fault.message)
-        findings.problems.append(replace(place, line=fault.line or place.line))
+        _report(findings, fault)
     except DataError as error:
         name = str(getattr(source, "label", None) or source.file)
         findings.problems.append(Problem("unreadable", name, None, str(error)))

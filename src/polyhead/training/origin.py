@@ -75,6 +75,9 @@ class Origin:
         self.keeps_vocabulary = not changed if wish is None else not wish
         if self.keeps_vocabulary:
             faults += [f"tokenizer.{k}: {w}" for k, w in changed.items() if k != "shared"]
+        data: Any = recipe.data
+        if not faults:
+            faults += data.misfits(model, recipe.training.label_smoothing)
         if faults:
             advice = "leave these keys out to take the run's, or train without model.from"
             raise RecipeError(f"{recipe.name} does not fit {path} ({advice})", faults)

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 ENGINE = "the engine ctranslate2"
 SAMPLING = ("temperature", "top_k", "top_p", "min_p", "seed")
 OPTIONS = (
-    *("n", "max_tokens", "greedy", "beam", *SAMPLING),
+    *("n", "max_tokens", "sample", "greedy", "beam", *SAMPLING),
     *("repetition_penalty", "no_repeat_ngram", "stop", "batch_rows"),
 )
 
@@ -99,6 +99,8 @@ class LanguageModel:
         greedy, beam = bool(given.pop("greedy", False)), given.pop("beam", None)
         if greedy and beam is not None:
             raise UsageError("--greedy and --beam: choose one")
+        if given.pop("sample", False) and (greedy or beam is not None):
+            raise UsageError("--sample goes neither with --greedy nor with --beam: choose one")
         copies = int(given.pop("n", 1))
         sampling = {key: given.pop(key) for key in SAMPLING if key in given}
         searching = "--greedy" if greedy else None if beam is None else f"--beam {beam}"

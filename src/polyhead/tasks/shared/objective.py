@@ -14,6 +14,7 @@ from polyhead.data.framing import Example, Framer, LabelledBatch
 from polyhead.data.labelled import Labelled
 from polyhead.data.tokenizers import Tokenizer
 from polyhead.errors import UsageError
+from polyhead.files import Report, stop
 from polyhead.metrics.labels import Tally
 
 Answers = NDArray[np.float32]
@@ -42,8 +43,8 @@ class Objective(Protocol):
     metric: str  # the one that a person looks at first
     context: int | None  # which of its texts many examples may have in common
 
-    def read(self, source: Any) -> Iterable[Labelled]:
-        """The labelled texts of one entry of `data.train`; raises DataError."""
+    def read(self, source: Any, report: Report = stop) -> Iterable[Labelled]:
+        """The labelled texts of one entry of `data.train`; faults of single ones go to `report`."""
 
     def learn(self, targets: Sequence[Any]) -> dict[str, Any]:
         """What has to be known of all training targets; it goes into labels.json."""

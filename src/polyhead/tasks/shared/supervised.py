@@ -11,7 +11,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -19,17 +19,18 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from polyhead import registry
-from polyhead.config import DataSection, Family, Recipe
+from polyhead.config import AtLeastOne, DataSection, Family, Recipe
 from polyhead.data import tokenizers
 from polyhead.data.batching import Plan, by_length, device_of, on_device
 from polyhead.data.framing import DELIMITER, EXTRACT, Examples, Framer, LabelledBatch
-from polyhead.data.labelled import Labelled
+from polyhead.data.labelled import Labelled, LabelledTables
 from polyhead.data.tokenizers import BEGINS, MASKS, Tokenizer
-from polyhead.errors import DataError, RecipeError, RunError, UsageError
+from polyhead.errors import DataError, RunError
 from polyhead.files import write_json
 from polyhead.metrics.labels import Tally
 from polyhead.tasks.shared.objective import Answers, Frame, Objective
 from polyhead.tasks.shared.protocol import Say
+from polyhead.tasks.shared.splits import sources_of
 
 JUDGED_TOGETHER = 8192  # tokens
 LABELS = "labels.json"
@@ -50,6 +51,47 @@ class SupervisedData(DataSection):
     lm_weight: float | None = Field(
         None, ge=0, description="of GPT: weight of its language model's loss beside; none: 0.5"
     )
+
+    def misfits(self, model: Any, label_smoothing: float) -> list[str]:
+        """A loss that the model or the task has not; rows that do not fit the model or the task."""
+        problems = []
+        if model.kind == "bert" and self.lm_weight is not None:
+            problems.append("data.lm_weight: BERT has no language model's loss; leave it out")
+        if label_smoothing and not self.smoothed:
+            problems.append("training.label_smoothing: no labels to smooth here; leave it out")
+        if self.max_length is not None and self.max_length > model.max_length:
+            problems.append(
+                f"data.max_length: {self.max_length}, but the model reads {model.max_length} "
+                "tokens at most (model.max_length)"
+            )
+        longest = min(model.max_length, self.max_length or model.max_length)
+        if longest < self.shortest:
+            key = "data" if self.max_length == longest else "model"
+            problems.append(
+                f"{key}.max_length: rows of at least {self.shortest} tokens are needed, those "
+                f"around the texts included (found {longest})"
+            )
+        return problems
+
+
+class TableData(SupervisedData):
+    """What `data:` says where each text, or pair, is a row of a table."""
+
+    train: Annotated[LabelledTables, AtLeastOne] = Field(description="tables (see below)")
+    valid: Annotated[LabelledTables, AtLeastOne] = Field(
+        description="tables to judge the model on as it learns"
+    )
+    test: LabelledTables = Field(default=[], description="tables to score it on afterwards")
+    symmetric: bool = Field(False, description="of pairs: both orders are read, and added")
+
+    def misfits(self, model: Any, label_smoothing: float) -> list[str]:
+        """Both orders of what is no pair, too."""
+        return super().misfits(model, label_smoothing) + [
+            f"data.symmetric: pairs are needed; {source.label} in data.{split} has no pair_column"
+            for split in ("train", "valid", "test")
+            for source in getattr(self, split)
+            if self.symmetric and source.pair_column is None
+        ]
 
 
 @dataclass
@@ -102,7 +144,6 @@ class Supervised:
     @classmethod
     def read_training(cls, recipe: Recipe, say: Say) -> list[Labelled]:
         """The labelled training texts; raises RecipeError for a model that does not fit."""
-        check_model(recipe)
         objective = registry.find("tasks", recipe.task).OBJECTIVE
         found = [one for source in recipe.data.train for one in objective.read(source)]  # type: ignore[attr-defined]
         say(f"read {len(found):,} training examples")
@@ -202,12 +243,9 @@ class Supervised:
 
     def read_split(self, split: str) -> list[Labelled]:
         """The labelled texts of the valid or test split."""
-        if split not in ("valid", "test"):
-            raise UsageError(f"split {split!r} is not one of valid, test")
-        sources = getattr(self.data, split)
-        if not sources:
-            raise DataError(f"the recipe names no {split} data (data.{split})")
-        return [one for source in sources for one in self.objective.read(source)]
+        return [
+            one for source in sources_of(self.data, split) for one in self.objective.read(source)
+        ]
 
     def plan(self, corpus: Examples, epoch: int) -> Plan:
         """The batches of an epoch."""
@@ -303,39 +341,6 @@ class Supervised:
 def _right(corpus: Examples) -> list[Any]:
     """The right answers, one for each text."""
     return [one.right for one in corpus.examples if one.first]
-
-
-def check_model(recipe: Recipe) -> None:
-    """Raise RecipeError for what the recipe asks and the task, the model or the tables lack."""
-    problems = []
-    data: Any = recipe.data
-    if recipe.model.kind == "bert" and data.lm_weight is not None:  # type: ignore[attr-defined]
-        problems.append("data.lm_weight: BERT has no language model's loss; leave it out")
-    if recipe.training.label_smoothing and not data.smoothed:
-        problems.append(
-            f"training.label_smoothing: {recipe.task} has no labels to smooth; leave it out"
-        )
-    longest = _longest(recipe)
-    if data.max_length is not None and data.max_length > longest:
-        problems.append(
-            f"data.max_length: {data.max_length}, but the model reads {longest} tokens at most "
-            "(model.max_length)"
-        )
-    if longest < data.shortest:
-        key = "data" if data.max_length == longest else "model"
-        problems.append(
-            f"{key}.max_length: {recipe.task} needs rows of at least {data.shortest} tokens, those "
-            f"around the texts included (found {longest})"
-        )
-    if getattr(data, "symmetric", False):
-        problems += [
-            f"data.symmetric: pairs are needed; {source.label} in data.{split} has no pair_column"
-            for split in ("train", "valid", "test")
-            for source in getattr(data, split)
-            if source.pair_column is None
-        ]
-    if problems:
-        raise RecipeError(recipe.name, problems)
 
 
 def _longest(recipe: Recipe) -> int:
