@@ -67,8 +67,8 @@ def test_every_row_that_is_wrong_is_told_and_the_others_count(tmp_path: Path) ->
     assert sorted(problems_in(report)) == [
         ("bad_row", "train.tsv", 2),
         ("bad_row", "train.tsv", 3),
-        ("bad_row", "train.tsv", 24),
-        ("empty", "train.tsv", 4),
+        ("bad_row", "train.tsv", 4),
+        ("bad_row", "train.tsv", 25),
     ]
     assert (report["pairs"], report["labels"]["train"]) == (20, {"x": 10, "y": 10})
 
