@@ -142,7 +142,7 @@ def test_int8_judges_with_the_head_it_decodes_with(trained: Path) -> None:
     assert small.task.log_probabilities(small.model, corpus) == pytest.approx(wanted, abs=1e-3)
     exact = torch.nn.functional.linear(hidden, small.model.head.weight)
     assert (logits - exact).abs().max() > 0.01, "the packed head is as good as the other"
-    nll = (one.task.nll(one.model, corpus) for one in (small, plain))
+    nll = (one.task.judge(one.model, corpus).nll for one in (small, plain))
     assert next(nll) == pytest.approx(next(nll), abs=0.02)
 
 

@@ -276,7 +276,7 @@ def test_int8_judges_with_the_head_it_decodes_with(run: Path) -> None:
     batch = part.windows(np.array([0]), part.length)
     logits = small.model.head(small.model(batch.inputs, batch.positions, batch.documents))
     wanted = torch.nn.functional.cross_entropy(logits[0], batch.labels[0])
-    found, exact = (one.task.nll(one.model, part) for one in (small, plain))
+    found, exact = (one.task.judge(one.model, part).nll for one in (small, plain))
     assert found == pytest.approx(float(wanted), abs=1e-6)
     assert found == pytest.approx(exact, abs=0.02)
 

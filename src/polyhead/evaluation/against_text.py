@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from polyhead.data.stream import Stream
 from polyhead.metrics.labels import Tally
+from polyhead.metrics.likelihood import perplexity
 from polyhead.metrics.paired import paired_tallies
 
 
@@ -43,7 +44,7 @@ def scores(tally: Tally) -> dict[str, float]:
     nats, tokens, size = tally.sum(axis=0).tolist()
     return {
         "nll": nats / tokens,
-        "perplexity": math.exp(min(nats / tokens, 700.0)),
+        "perplexity": perplexity(nats / tokens),
         "bits_per_byte": nats / math.log(2) / size,
     }
 

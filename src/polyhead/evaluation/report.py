@@ -12,10 +12,27 @@ from torch import nn
 
 from polyhead.data.corpus import Corpus
 from polyhead.decoding.translate import Options
+from polyhead.metrics.likelihood import perplexity
 from polyhead.tasks.translation import Task
 
 BOOTSTRAP = 1000  # resamples; sacreBLEU's default
 LENGTHS = (5, 10, 15, 20, 30, 40, 60)  # words of the source: the upper ends of groups
+
+
+def timed_report(
+    run: object, split: str, examples: int, metrics: dict[str, Any], seconds: float, tokens: int,
+    **more: Any,
+) -> dict[str, Any]:  # fmt: skip
+    """The report of a split, whatever the task: `tokens` were judged in `seconds`."""
+    return {
+        "run": str(run),
+        "split": split,
+        "examples": examples,
+        **more,
+        "metrics": metrics,
+        "seconds": round(seconds, 3),
+        "tokens_per_second": round(tokens / seconds, 1),
+    }
 
 
 def likelihood(task: Task, model: nn.Module, corpus: Corpus) -> dict[str, float]:
@@ -33,7 +50,7 @@ def likelihood(task: Task, model: nn.Module, corpus: Corpus) -> dict[str, float]
     nll = total / tokens
     return {
         "nll": nll,
-        "perplexity": math.exp(min(nll, 700.0)),
+        "perplexity": perplexity(nll),
         "bits_per_byte": total / math.log(2) / size,
     }
 
@@ -72,14 +89,7 @@ def report_of(
     )
     metrics |= likelihood(task, model, corpus)
     written = sum(len(ids) + 1 for ids in task.target_tokenizer.encode_all(hypotheses))
-    report = {
-        "run": judged.name,
-        "split": judged.split,
-        "examples": len(corpus),
-        "metrics": metrics,
-        "seconds": round(decoding, 3),
-        "tokens_per_second": round(written / decoding, 1),
-    }
+    report = timed_report(judged.name, judged.split, len(corpus), metrics, decoding, written)
     if any(groups := corpus.groups()):
         pairs = list(zip(hypotheses, references, strict=True))
         report["by_group"] = _by_group(task, groups, pairs, lowercase=lowercase)

@@ -27,7 +27,7 @@ from polyhead.data.tokenizers import Tokenizer
 from polyhead.decoding.generate import Settings, generate_ids
 from polyhead.layers.embeddings import OutputHead
 from polyhead.layers.loss import cross_entropy, token_log_probabilities
-from polyhead.tasks.shared.protocol import Say
+from polyhead.tasks.shared.protocol import Judgement, Say
 from polyhead.tasks.shared.splits import sources_of
 from polyhead.tasks.shared.texts import TextData, read_training
 from polyhead.tasks.shared.unknown import tell_unknown
@@ -183,13 +183,13 @@ class LanguageModeling:
             found.append(values.double().cpu().numpy())
         return np.concatenate(found)
 
-    def nll(self, model: nn.Module, corpus: Stream) -> float:
+    def judge(self, model: nn.Module, corpus: Stream) -> Judgement:
         """Nats per token over the whole split, the ends of documents included."""
-        return -float(self.log_probabilities(model, corpus).mean())
+        return Judgement(-float(self.log_probabilities(model, corpus).mean()))
 
-    def validate(self, model: nn.Module, corpus: Stream, nll: float) -> dict[str, float]:
+    def validate(self, model: nn.Module, corpus: Stream, judged: Judgement) -> dict[str, float]:
         """Bits per byte, which compares across tokenizers."""
-        return {"bits_per_byte": self.bits_per_byte(nll, corpus)}
+        return {"bits_per_byte": self.bits_per_byte(judged.nll, corpus)}
 
     def hardest(self, corpus: Stream) -> tuple[Stream, float]:
         """The beginning of a stream that is computed together, and how many of it there are."""

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -23,7 +22,8 @@ from polyhead.data.sentence_pairs import Sentence, SentencePairs
 from polyhead.data.tokenizers import BEGINS, MASKS, Tokenizer
 from polyhead.errors import DataError
 from polyhead.metrics.labels import Tally
-from polyhead.tasks.shared.protocol import Say
+from polyhead.metrics.likelihood import perplexity
+from polyhead.tasks.shared.protocol import Judgement, Say
 from polyhead.tasks.shared.splits import sources_of
 from polyhead.tasks.shared.texts import TextData, read_training
 from polyhead.tasks.shared.unknown import tell_unknown
@@ -58,7 +58,6 @@ class MaskedLanguageModeling:
     recipe: Recipe
     tokenizer: Tokenizer
     unit: str = "blocks"
-    judged: dict[str, float] = field(default_factory=dict)  # what `nll` last found, for `validate`
 
     @property
     def data(self) -> Data:
@@ -227,23 +226,17 @@ class MaskedLanguageModeling:
         share that was told rightly."""
         nats, hits, masks, told = tally.sum(axis=0).tolist()
         nll = nats / max(1, masks)
-        perplexity = math.exp(min(nll, 700.0))
-        found = {"nll": nll, "perplexity": perplexity, "accuracy": hits / max(1, masks)}
+        found = {"nll": nll, "perplexity": perplexity(nll), "accuracy": hits / max(1, masks)}
         return found | ({"next_sentence": told / len(tally)} if self.data.next_sentence else {})
 
-    def judge(self, model: nn.Module, corpus: Corpus) -> dict[str, float]:
-        """The scores of a whole corpus."""
-        return self.scores(self.tally(model, corpus))
+    def judge(self, model: nn.Module, corpus: Corpus) -> Judgement:
+        """Nats per masked token, and all scores."""
+        scores = self.scores(self.tally(model, corpus))
+        return Judgement(scores["nll"], scores)
 
-    def nll(self, model: nn.Module, corpus: Corpus) -> float:
-        """Nats per masked token of a split."""
-        self.judged = self.judge(model, corpus)
-        return self.judged["nll"]
-
-    def validate(self, model: nn.Module, corpus: Corpus, nll: float) -> dict[str, float]:
+    def validate(self, model: nn.Module, corpus: Corpus, judged: Judgement) -> dict[str, float]:
         """Accuracies."""
-        found = self.judged if self.judged.get("nll") == nll else self.judge(model, corpus)
-        return {name: v for name, v in found.items() if name not in ("nll", "perplexity")}
+        return {n: v for n, v in judged.found.items() if n not in ("nll", "perplexity")}
 
     def hardest(self, corpus: Corpus) -> tuple[Corpus, float]:
         """The beginning of a corpus that is computed together, and how many of it there are."""

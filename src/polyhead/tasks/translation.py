@@ -29,7 +29,7 @@ from polyhead.errors import DataError
 from polyhead.layers.embeddings import OutputHead
 from polyhead.layers.loss import sequence_loss, token_log_probabilities
 from polyhead.metrics.text import corpus_scores
-from polyhead.tasks.shared.protocol import Say
+from polyhead.tasks.shared.protocol import Judgement, Say
 from polyhead.tasks.shared.splits import sources_of
 from polyhead.tasks.shared.unknown import tell_unknown
 
@@ -271,10 +271,10 @@ class Translation:
                 result[indices] = judge(len(indices))
         return result
 
-    def nll(self, model: nn.Module, corpus: Corpus) -> float:
+    def judge(self, model: nn.Module, corpus: Corpus) -> Judgement:
         """Nats per target token, the end included and padding left out."""
         total = -self.log_probabilities(model, corpus).sum()
-        return float(total / corpus.examples.targets.lengths.sum())
+        return Judgement(float(total / corpus.examples.targets.lengths.sum()))
 
     def translate(
         self, model: nn.Module, corpus: Corpus, options: Options, limit: int | None = None
@@ -286,7 +286,7 @@ class Translation:
         found = translate_ids(model, sources, self.target_tokenizer, options)
         return self.target_tokenizer.decode_all([best[0].tokens if best else [] for best in found])
 
-    def validate(self, model: nn.Module, corpus: Corpus, nll: float) -> dict[str, float]:
+    def validate(self, model: nn.Module, corpus: Corpus, judged: Judgement) -> dict[str, float]:
         """BLEU and chrF of greedy translations of (the first 2,000 of) a corpus."""
         options = self._greedy()
         hypotheses = self.translate(model, corpus, options, VALIDATION_SENTENCES)
@@ -304,7 +304,7 @@ class Translation:
         )
 
     def hardest(self, corpus: Corpus) -> tuple[Corpus, float]:
-        """The pairs of the first batch of `nll`, the longest, and how many such batches there are.
+        """The pairs of `judge`'s first batch, the longest, and how many such batches there are.
 
         A model that has not learned to end writes as much for every one as is allowed.
         """

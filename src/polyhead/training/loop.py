@@ -16,6 +16,7 @@ from polyhead import memory
 from polyhead.data.batching import Plan, on_device
 from polyhead.errors import TrainingError
 from polyhead.machine import Choices
+from polyhead.metrics.likelihood import perplexity
 from polyhead.runs.checkpoints import Checkpoint, Checkpoints
 from polyhead.runs.folder import Run, load_weights
 from polyhead.tasks.shared.protocol import Corpus, Task
@@ -239,26 +240,26 @@ class Trainer:
         course, config, model = self.course, self.config, self.judged
         model.eval()
         load_weights(model, own)
-        which, nll = "last", self.task.nll(model, self.valid_corpus)
+        which, judged = "last", self.task.judge(model, self.valid_corpus)
         recent = self.checkpoints.recent_weights(course.step) if config.average_last > 1 else []
         weights = own
         if recent:
             averaged = average([own, *recent])
             load_weights(model, averaged)
-            averaged_nll = self.task.nll(model, self.valid_corpus)
-            if averaged_nll <= nll:
-                which, nll, weights = "averaged", averaged_nll, averaged
+            other = self.task.judge(model, self.valid_corpus)
+            if other.nll <= judged.nll:
+                which, judged, weights = "averaged", other, averaged
             else:
                 load_weights(model, own)
-        values: dict[str, float] = {"nll": nll, "perplexity": math.exp(min(nll, 700.0))}
-        values |= self.task.validate(model, self.valid_corpus, nll)
+        values = {"nll": judged.nll, "perplexity": perplexity(judged.nll)}
+        values |= self.task.validate(model, self.valid_corpus, judged)
         index = course.step // config.validate_every
         sample = self.task.sample(model, self.valid_corpus, index)
         load_weights(model, own)
         model.train()
         journal.write({"kind": "valid", "step": course.step, **values, "weights": which, **used})
         metric = config.early_stopping.metric
-        better = course.judge(metric if metric != "none" else "nll", values.get(metric, nll))
+        better = course.judge(metric if metric != "none" else "nll", values.get(metric, judged.nll))
         if better or metric == "none":
             label = which if which == "averaged" or metric == "none" else "best"
             self.run.save_weights(lora.merged(weights, config.lora), label, course.step)

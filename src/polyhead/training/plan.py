@@ -217,8 +217,8 @@ def _time_validation(trainer: Trainer) -> float:
     model.eval()
     start = time.perf_counter()
     for _ in range(1 + (averaged > 1)):  # the average is judged beside the last
-        nll = task.nll(model, part)
-    task.validate(model, part, nll)
+        judged = task.judge(model, part)
+    task.validate(model, part, judged)
     passed = time.perf_counter() - start
     model.train()
     del held

@@ -15,6 +15,7 @@ from polyhead.data.framing import Examples
 from polyhead.data.labelled import Labelled
 from polyhead.data.tokenizers import Explanation
 from polyhead.errors import DataError, UsageError
+from polyhead.evaluation.report import timed_report
 from polyhead.inspection.maps import AttentionMaps
 from polyhead.inspection.text import text_attention
 from polyhead.metrics.labels import Tally
@@ -115,15 +116,9 @@ class LabelledModel:
         nll, answers = self.task.answers(self.model, corpus)
         seconds = time.perf_counter() - start
         tally = self.task.tally(answers, corpus)
-        report = {
-            "run": str(self.run.path),
-            "split": split,
-            "examples": sum(one.first for one in corpus.examples),
-            "metrics": {**self.task.objective.metrics(tally), "nll": nll},
-            "seconds": round(seconds, 3),
-            "tokens_per_second": round(corpus.size / seconds, 1),
-        }
-        return report, tally
+        metrics = {**self.task.objective.metrics(tally), "nll": nll}
+        texts = sum(one.first for one in corpus.examples)
+        return timed_report(self.run.path, split, texts, metrics, seconds, corpus.size), tally
 
     def _check_same_texts(self, other: LabelledModel, split: str) -> None:
         """Raise DataError for another run of other texts or right answers."""

@@ -20,6 +20,7 @@ from polyhead.decoding.generate import Hear, Settings, before_stop, generate_ids
 from polyhead.decoding.sampling import Sampler
 from polyhead.errors import DataError, UsageError
 from polyhead.evaluation.against_text import Judged, difference
+from polyhead.evaluation.report import timed_report
 from polyhead.inspection.maps import AttentionMaps
 from polyhead.inspection.text import text_attention
 from polyhead.runs.card import keep_scores
@@ -291,16 +292,12 @@ class LanguageModel:
         found = self.task.log_probabilities(self.model, corpus, stride)
         seconds = time.perf_counter() - start
         judged = Judged(corpus, found, self.task.told_bytes(corpus))
-        report = {
-            "run": str(self.run.path),
-            "split": split,
-            "examples": len(corpus.documents),
-            "context": corpus.length,
-            "stride": stride or self.task.stride,
-            "metrics": judged.metrics(),
-            "seconds": round(seconds, 3),
-            "tokens_per_second": round(corpus.predicted / seconds, 1),
-        }
+        report = timed_report(
+            *(self.run.path, split, len(corpus.documents)),
+            *(judged.metrics(), seconds, corpus.predicted),
+            context=corpus.length,
+            stride=stride or self.task.stride,
+        )
         return report, judged
 
     def attention(self, text: str, target: str | None = None) -> AttentionMaps:

@@ -18,6 +18,7 @@ from polyhead.data.batching import by_length, device_of
 from polyhead.data.examples import Ragged
 from polyhead.data.tokenizers import MASKS, Explanation
 from polyhead.errors import UsageError
+from polyhead.evaluation.report import timed_report
 from polyhead.inspection.maps import AttentionMaps
 from polyhead.inspection.text import text_attention
 from polyhead.metrics.paired import paired_tallies
@@ -143,14 +144,8 @@ class MaskedLanguageModel:
         start = time.perf_counter()
         tally = self.task.tally(self.model, corpus)
         seconds = time.perf_counter() - start
-        report = {
-            "run": str(self.run.path),
-            "split": split,
-            "examples": len(corpus),
-            "metrics": self.task.scores(tally),
-            "seconds": round(seconds, 3),
-            "tokens_per_second": round(corpus.size / seconds, 1),
-        }
+        metrics = self.task.scores(tally)
+        report = timed_report(self.run.path, split, len(corpus), metrics, seconds, corpus.size)
         if split == "test":
             keep_scores(self.run, report, say, settings_of(self.precision))
         if other is not None:

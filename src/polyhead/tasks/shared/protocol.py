@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sized
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -52,6 +53,14 @@ class Corpus(Protocol):
         """Tokens, padding included, that a model computes for a batch of these examples."""
 
 
+@dataclass(frozen=True)
+class Judgement:
+    """What a model makes of a whole corpus: nats per token, and what the metrics are made of."""
+
+    nll: float
+    found: Any = None
+
+
 class Task(Protocol):
     """One task of one recipe. Its module has `Data`, the schema of `data:`, and `Task`, the class.
 
@@ -93,11 +102,11 @@ class Task(Protocol):
     def loss(self, model: nn.Module, batch: Any, smoothing: float) -> tuple[Tensor, Tensor]:
         """(sum of the loss to train by, sum of the plain NLL) over the batch's tokens."""
 
-    def nll(self, model: nn.Module, corpus: Any) -> float:
-        """Nats per token of a whole corpus."""
+    def judge(self, model: nn.Module, corpus: Any) -> Judgement:
+        """What the model makes of a whole corpus."""
 
-    def validate(self, model: nn.Module, corpus: Any, nll: float) -> dict[str, float]:
-        """What else a validation shows, by name; `nll` has been computed before."""
+    def validate(self, model: nn.Module, corpus: Any, judged: Judgement) -> dict[str, float]:
+        """What else a validation shows, by name, of what the model made of the corpus."""
 
     def hardest(self, corpus: Any) -> tuple[Any, float]:
         """The largest batch that judging a corpus computes, and how many of it the whole is."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
@@ -29,7 +29,7 @@ from polyhead.errors import DataError, RunError
 from polyhead.files import write_json
 from polyhead.metrics.labels import Tally
 from polyhead.tasks.shared.objective import Answers, Frame, Objective
-from polyhead.tasks.shared.protocol import Say
+from polyhead.tasks.shared.protocol import Judgement, Say
 from polyhead.tasks.shared.splits import sources_of
 
 JUDGED_TOGETHER = 8192  # tokens
@@ -102,7 +102,6 @@ class Supervised:
     tokenizer: Tokenizer
     learned: dict[str, Any] | None = None
     unit: str = "examples"
-    judged: tuple[float, list[Answers]] = field(default_factory=lambda: (float("nan"), []))
 
     @property
     def objective(self) -> Objective:
@@ -293,17 +292,13 @@ class Supervised:
                 found[index] = own[0] if own.ndim == 3 else own
         return total / max(1, asked), [found[index] for index in range(len(corpus))]
 
-    def nll(self, model: nn.Module, corpus: Examples) -> float:
-        """Nats per answer."""
-        self.judged = self.answers(model, corpus)
-        return self.judged[0]
+    def judge(self, model: nn.Module, corpus: Examples) -> Judgement:
+        """Nats per answer, and the answers."""
+        return Judgement(*self.answers(model, corpus))
 
-    def validate(self, model: nn.Module, corpus: Examples, nll: float) -> dict[str, float]:
+    def validate(self, model: nn.Module, corpus: Examples, judged: Judgement) -> dict[str, float]:
         """The task's metrics."""
-        nll_then, answers = self.judged
-        if nll_then != nll:
-            _, answers = self.answers(model, corpus)
-        return self.metrics(answers, corpus)
+        return self.metrics(judged.found, corpus)
 
     def metrics(self, answers: Sequence[Answers], corpus: Examples) -> dict[str, float]:
         """Scores of a model's answers."""
