@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from polyhead.cli.lines import Input, input_lines
-from polyhead.cli.train import Json
+from polyhead.cli.lines import Input, Json, input_lines
 
 
 def classify(run: Path, file: Input = "-", *, json_: Json = False) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from polyhead.cli.train import Json
+from polyhead.cli.lines import Json
 from polyhead.errors import UsageError
 
 LAYERS = "layers"

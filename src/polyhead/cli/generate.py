@@ -9,8 +9,7 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from polyhead.cli.lines import Flag, Input, Text, Texts, input_lines, typed
-from polyhead.cli.train import Json
+from polyhead.cli.lines import Flag, Input, Json, Text, Texts, input_lines, typed
 from polyhead.errors import UsageError
 
 BETWEEN = "---"  # stands between several continuations on a terminal

@@ -9,9 +9,8 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from polyhead.cli.lines import Side, aligned
+from polyhead.cli.lines import Json, Side, aligned
 from polyhead.cli.report import report_lines
-from polyhead.cli.train import Json
 from polyhead.errors import UsageError
 
 

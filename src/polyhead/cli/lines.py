@@ -13,6 +13,7 @@ from polyhead.errors import UsageError
 from polyhead.files import STANDARD_INPUT, cannot_write, decode_lines, read_lines
 
 Flag = Parameter(negative="")
+Json = Annotated[bool, Parameter(name="--json", negative="", help="print one JSON object")]
 Text = Annotated[str, Parameter(allow_leading_hyphen=True)]
 """A text, which may begin with -."""
 Texts = Annotated[

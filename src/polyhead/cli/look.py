@@ -7,8 +7,7 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
-from polyhead.cli.lines import Flag, Side, Sink, Text, aligned, typed
-from polyhead.cli.train import Json
+from polyhead.cli.lines import Flag, Json, Side, Sink, Text, aligned, typed
 from polyhead.errors import UsageError
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from polyhead.cli.lines import Input, Text, input_lines, typed
-from polyhead.cli.train import Json
+from polyhead.cli.lines import Input, Json, Text, input_lines, typed
 from polyhead.errors import UsageError
 from polyhead.files import cannot_write
 

@@ -8,10 +8,9 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from polyhead.cli.lines import Json
 from polyhead.errors import UsageError
 from polyhead.training.signals import stop_at_once
-
-Json = Annotated[bool, Parameter(name="--json", negative="", help="print one JSON object")]
 
 
 def train(

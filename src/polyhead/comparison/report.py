@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+
+from polyhead.training.journal import read
 
 Say = Callable[[str], None]
 NAMES = {"bleu": "BLEU", "chrf": "chrF", "ter": "TER", "nll": "NLL"}  # of scores, in titles
@@ -13,8 +14,7 @@ NAMES = {"bleu": "BLEU", "chrf": "chrF", "ter": "TER", "nll": "NLL"}  # of score
 
 def journal(run: Path, kind: str) -> list[dict[str, Any]]:
     """The lines of one kind of a run's metrics.jsonl."""
-    text = (run / "metrics.jsonl").read_text(encoding="utf-8")
-    return [line for line in map(json.loads, text.splitlines()) if line["kind"] == kind]
+    return [line for line in read(run / "metrics.jsonl") if line["kind"] == kind]
 
 
 def draw(runs: Sequence[Path], scores: Sequence[str], picture: Path, say: Say) -> None:

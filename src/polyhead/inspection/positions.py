@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from polyhead.errors import PolyheadError, UsageError
-from polyhead.inspection.asked import make_folder
+from polyhead.errors import PolyheadError
+from polyhead.inspection.asked import check_picture, make_folder
 from polyhead.inspection.drawing import MUTED, RULE, Sheet, draw_map, new_sheet
 from polyhead.inspection.fonts import find_fonts
 from polyhead.inspection.palette import diverging, paint
@@ -29,9 +29,7 @@ def save_positions_picture(
 
     Raises UsageError for another ending than .png, PolyheadError for values that are no matrix.
     """
-    path = Path(path)
-    if path.suffix.lower() != ".png":
-        raise UsageError(f"cannot save positions as {path.name!r}: its name must end in .png")
+    path = check_picture(path)
     values = np.asarray(encodings, dtype=np.float64)
     if values.ndim != 2 or 0 in values.shape or not np.isfinite(values).all():
         raise PolyheadError(

@@ -7,8 +7,7 @@ gradient, and they keep their weights out of `state_dict`: pack a model after lo
 from __future__ import annotations
 
 import warnings
-from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from functools import cache
 from typing import Literal, cast
 
@@ -28,7 +27,6 @@ _TRAILER = 8
 _SMALL_ROWS, _SMALL_WEIGHTS = 32, 1 << 20
 # fp32: from so many multiplications on, a weight laid out in blocks wins over MKL's plain product.
 _MANY_PRODUCTS = 1 << 22
-_READERS = (nn.MultiheadAttention, Centre)  # which read the weights of their layers themselves
 
 
 class Int8Linear(nn.Module):
@@ -48,7 +46,8 @@ class Int8Linear(nn.Module):
     Both layouts are kept (two bytes a weight). Rows that span less than 1e-6 lose precision.
     """
 
-    def __init__(self, weight: Tensor, bias: Tensor | None, relu: bool):
+    def __init__(self, weight: Tensor, bias: Tensor | None = None, *, relu: bool = False):
+        """Quantise weight [N,K] (bias [N]); `relu` applies max(0, y) to the output."""
         super().__init__()
         weight = weight.detach().to("cpu", torch.float32)
         self.out_features, self.in_features = weight.shape
@@ -74,13 +73,6 @@ class Int8Linear(nn.Module):
         self._emulated = torch.empty(0)
         if not (self._gemm or self._primitive):
             self._emulated = padded.float()
-
-    @classmethod
-    def from_weight(
-        cls, weight: Tensor, bias: Tensor | None = None, *, relu: bool = False
-    ) -> Int8Linear:
-        """Quantise weight [N,K] (bias [N]); `relu` applies max(0, y) to the output."""
-        return cls(weight, bias, relu)
 
     def forward(self, x: Tensor) -> Tensor:
         """x [..,K] -> [..,N] fp32. Written so that `torch.jit.script` takes it, too."""
@@ -121,7 +113,15 @@ class PackedLinear(nn.Module):
     row, or little work in fp32, goes through the plain weight, which is then faster.
     """
 
-    def __init__(self, weight: Tensor, bias: Tensor | None, dtype: torch.dtype, relu: bool):
+    def __init__(
+        self,
+        weight: Tensor,
+        bias: Tensor | None = None,
+        *,
+        dtype: torch.dtype = torch.bfloat16,
+        relu: bool = False,
+    ):
+        """Lay weight [N,K] (bias [N]) out in `dtype`; `relu` applies max(0, y) to the output."""
         super().__init__()
         if dtype not in (torch.bfloat16, torch.float32):
             raise ValueError(f"PackedLinear: dtype {dtype}; it packs torch.bfloat16 or float32")
@@ -132,18 +132,6 @@ class PackedLinear(nn.Module):
         self._has_blocks = _has_blocked_linear()
         if self._has_blocks:
             self._blocks = torch.ops.mkldnn._reorder_linear_weight(self._weight, None)
-
-    @classmethod
-    def from_weight(
-        cls,
-        weight: Tensor,
-        bias: Tensor | None = None,
-        *,
-        dtype: torch.dtype = torch.bfloat16,
-        relu: bool = False,
-    ) -> PackedLinear:
-        """Lay weight [N,K] (bias [N]) out in `dtype`; `relu` applies max(0, y) to the output."""
-        return cls(weight, bias, dtype, relu)
 
     def forward(self, x: Tensor) -> Tensor:
         """x [..,K] -> [..,N] of x's dtype."""
@@ -164,14 +152,13 @@ class PackedLinear(nn.Module):
         return inputs == 0 or (self.dtype is torch.float32 and few)
 
 
-def pack(module: nn.Module, precision: Precision, *, skip: Collection[str] = ()) -> nn.Module:
+def pack(module: nn.Module, precision: Precision) -> nn.Module:
     """Replace every linear layer in `module`, in place, by a packed one; return the module.
 
-    `nn.Linear` and all its subclasses are replaced, `RectifiedLinear` with its max(0, y); a module
-    whose dotted name, or its last part, is in `skip` stays with all it holds. Everything else
-    (layer norms, embeddings) keeps its dtype for int8 and fp32, and is converted to bf16 with
-    "bf16". A lone linear layer is returned packed. `count_packed` says how many there are. Raises
-    ValueError for an unknown precision.
+    `nn.Linear` and all its subclasses are replaced, `RectifiedLinear` with its max(0, y); only a
+    `Centre`, which reads its layers' weights itself, stays. Everything else (layer norms,
+    embeddings) keeps its dtype for int8 and fp32, and is converted to bf16 with "bf16". A lone
+    linear layer is returned packed. Raises ValueError for an unknown precision.
     """
     if precision not in ("fp32", "bf16", "int8"):
         raise ValueError(f"precision {precision!r}; choose fp32, bf16 or int8")
@@ -182,7 +169,7 @@ def pack(module: nn.Module, precision: Precision, *, skip: Collection[str] = ())
     for name, part in list(module.named_modules(remove_duplicate=False)):
         if name.startswith(staying):
             continue
-        if {name, name.rpartition(".")[2]} & set(skip) or isinstance(part, _READERS):
+        if isinstance(part, Centre):
             staying += (f"{name}.",)
         elif isinstance(part, OutputHead):
             part.packed = _packed(part, precision)
@@ -193,18 +180,12 @@ def pack(module: nn.Module, precision: Precision, *, skip: Collection[str] = ())
     return module.bfloat16() if precision == "bf16" else module
 
 
-def count_packed(module: nn.Module) -> dict[str, int]:
-    """How many packed layers a module holds, by kind: {"Int8Linear": 36}."""
-    kinds = (Int8Linear, PackedLinear)
-    return dict(Counter(type(m).__name__ for m in module.modules() if isinstance(m, kinds)))
-
-
 def _packed(layer: nn.Linear | OutputHead, precision: Precision) -> nn.Module:
     relu = isinstance(layer, RectifiedLinear)
     if precision == "int8":
-        return Int8Linear.from_weight(layer.weight, layer.bias, relu=relu)
+        return Int8Linear(layer.weight, layer.bias, relu=relu)
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-    return PackedLinear.from_weight(layer.weight, layer.bias, dtype=dtype, relu=relu)
+    return PackedLinear(layer.weight, layer.bias, dtype=dtype, relu=relu)
 
 
 def _onednn_product(rows: Tensor, blocked: Tensor, scale: Tensor, zeros: Tensor) -> Tensor:

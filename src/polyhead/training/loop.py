@@ -13,18 +13,18 @@ import torch
 from torch import Tensor, nn
 
 from polyhead import memory
+from polyhead.config import TrainingConfig
 from polyhead.data.batching import Plan, on_device
 from polyhead.errors import TrainingError
 from polyhead.machine import Choices
 from polyhead.metrics.likelihood import perplexity
 from polyhead.runs.checkpoints import Checkpoint, Checkpoints
 from polyhead.runs.folder import Run, load_weights
-from polyhead.tasks.shared.protocol import Corpus, Task
+from polyhead.tasks.shared.protocol import Batch, Corpus, Task
 from polyhead.training import lora
 from polyhead.training.compiling import check_compiler
 from polyhead.training.course import Course
 from polyhead.training.journal import Journal
-from polyhead.training.need import too_large
 from polyhead.training.optimiser import Optimiser
 from polyhead.training.processes import Processes
 from polyhead.training.progress import TrainingBar, say
@@ -46,6 +46,16 @@ class Objective(nn.Module):
     def forward(self, batch: Any) -> tuple[Tensor, Tensor]:
         """(loss sum, nll sum) of a batch."""
         return self.task.loss(self.model, batch, self.smoothing)
+
+
+def too_large(batch: Batch, training: TrainingConfig) -> str:
+    """What to say of a batch that did not fit, although it was to."""
+    half = max(1, training.tokens_together // 2)
+    return (
+        f"a batch of {batch.describe()} does not fit. training.batch_tokens={half} takes half as "
+        f"much, and with training.accumulate={2 * training.accumulate} a step learns from as many "
+        "tokens as now"
+    )
 
 
 class Trainer:

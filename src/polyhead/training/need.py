@@ -10,20 +10,15 @@ from __future__ import annotations
 import gc
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from polyhead import memory
-from polyhead.config import TrainingConfig
 from polyhead.errors import OutOfMemoryError
 from polyhead.memory import shown
-from polyhead.tasks.shared.protocol import Batch
-
-if TYPE_CHECKING:
-    from polyhead.training.loop import Trainer
+from polyhead.training.loop import Trainer, too_large
 
 Rows = NDArray[np.int64]
 SPARE = 0.1  # of what is free stays free: a heap has gaps
@@ -144,16 +139,6 @@ def room_of(trainer: Trainer) -> tuple[int, str]:
         return room // int(os.environ.get("LOCAL_WORLD_SIZE", "1")), whose  # torchrun's: so many
     reserve = torch.cuda.memory_reserved() - torch.cuda.memory_allocated()
     return torch.cuda.mem_get_info()[0] + reserve, "the GPU"
-
-
-def too_large(batch: Batch, training: TrainingConfig) -> str:
-    """What to say of a batch that did not fit, although it was to."""
-    half = max(1, training.tokens_together // 2)
-    return (
-        f"a batch of {batch.describe()} does not fit. training.batch_tokens={half} takes half as "
-        f"much, and with training.accumulate={2 * training.accumulate} a step learns from as many "
-        "tokens as now"
-    )
 
 
 def check(need: Need, trainer: Trainer) -> None:

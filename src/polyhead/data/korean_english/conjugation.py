@@ -9,47 +9,11 @@ from functools import lru_cache
 
 from polyhead.data.korean_english.hangul import final_sound, join, split, with_final
 
-_B_REGULAR = frozenset(
-    [
-        "입",
-        "잡",
-        "뽑",
-        "씹",
-        "좁",
-        "업",
-        "접",
-        "꼽",
-        "집",
-        "굽히",
-        "붙잡",
-        "사로잡",
-        "갈아입",
-        "손꼽",
-        "뒤집",
-        "수줍",
-        "헤집",
-    ]
-)
+# Regular stems by their last syllable; those whose last syllable is not always regular, whole.
+_B_REGULAR, _B_REGULAR_STEMS = "입잡뽑씹좁접집업", frozenset(["꼽", "손꼽", "수줍"])
 _D_IRREGULAR = frozenset(["듣", "걷", "묻", "싣", "깨닫", "긷", "붇", "일컫", "엿듣", "알아듣"])
 _S_IRREGULAR = frozenset(["짓", "낫", "붓", "잇", "긋", "젓", "퍼붓"])
-_H_REGULAR = frozenset(
-    [
-        "좋",
-        "넣",
-        "놓",
-        "낳",
-        "쌓",
-        "닿",
-        "찧",
-        "빻",
-        "땋",
-        "내놓",
-        "집어넣",
-        "내려놓",
-        "올려놓",
-        "켜놓",
-    ]
-)
+_H_REGULAR, _H_REGULAR_STEMS = "좋넣놓낳쌓닿", frozenset(["찧", "빻", "땋"])
 _REU_PLAIN = frozenset(["따르", "치르", "들르", "다다르", "우러르", "잠그", "담그"])
 _REO = frozenset(["푸르", "이르", "누르스르"])
 _CONTRACT = {"ㅗ": "ㅘ", "ㅜ": "ㅝ", "ㅣ": "ㅕ", "ㅚ": "ㅙ"}
@@ -73,13 +37,13 @@ def _kind(stem: str) -> str:
     """The letter that changes ("ㅂ", "ㄷ", "ㅅ", "ㅎ", "ㄹ"), or "" for a regular stem."""
     final = split(stem[-1])[2]
     if final == "ㅂ":
-        return "" if stem in _B_REGULAR or stem[-1] in "입잡뽑씹좁접집업" else "ㅂ"
+        return "" if stem[-1] in _B_REGULAR or stem in _B_REGULAR_STEMS else "ㅂ"
     if final == "ㄷ":
         return "ㄷ" if stem in _D_IRREGULAR else ""
     if final == "ㅅ":
         return "ㅅ" if stem in _S_IRREGULAR else ""
     if final == "ㅎ":
-        return "" if stem in _H_REGULAR or stem[-1] in "좋넣놓낳쌓닿" else "ㅎ"
+        return "" if stem[-1] in _H_REGULAR or stem in _H_REGULAR_STEMS else "ㅎ"
     return "ㄹ" if final == "ㄹ" else ""
 
 
