@@ -198,7 +198,7 @@ def test_bert_in_and_out_again(bert: Path, tmp_path: Path) -> None:
     batch = cutter(text, return_tensors="pt")
     place = batch["input_ids"][0].tolist().index(cutter.mask_token_id)
     logits = theirs(**batch).logits[0, place]
-    logits[[0, 1, 2, 4]] = -torch.inf  # [PAD] [UNK] [CLS] [MASK]: never a candidate here
+    logits[:5] = -torch.inf  # [PAD] [UNK] [CLS] [SEP] [MASK] are never candidates
     best = logits.softmax(-1).topk(3)
     assert [c["probability"] for c in candidates] == pytest.approx(best.values.tolist(), abs=1e-4)
     assert [c["token"] for c in candidates] == cutter.convert_ids_to_tokens(best.indices.tolist())
