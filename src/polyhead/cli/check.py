@@ -6,8 +6,9 @@ import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from polyhead.cli.lines import Json
+
 if TYPE_CHECKING:
-    from polyhead.cli.lines import Json
 from polyhead.training.findings import Findings
 
 EXAMPLES = 3  # of each kind
