@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from polyhead.cli.lines import Json
 
 if TYPE_CHECKING:
-from polyhead.training.findings import Findings
+    from polyhead.training.findings import Findings
 
 EXAMPLES = 3  # of each kind
 BAR = 40  # characters
