@@ -15,7 +15,6 @@ from torch import nn
 from polyhead.data.batching import device_of
 from polyhead.data.documents import Documents
 from polyhead.data.tokenizers import Explanation
-from polyhead.decoding.choices import check_least
 from polyhead.decoding.generate import Hear, Settings, before_stop, generate_ids
 from polyhead.decoding.sampling import Sampler
 from polyhead.errors import DataError, UsageError
@@ -26,6 +25,7 @@ from polyhead.inspection.text import text_attention
 from polyhead.runs.card import keep_scores
 from polyhead.runs.folder import Run
 from polyhead.tasks.language_modeling import Task
+from polyhead.use.options import check_least
 from polyhead.use.shared import (
     check_one_text,
     check_texts,

@@ -13,7 +13,6 @@ from torch import nn
 from polyhead.data.corpus import Corpus
 from polyhead.data.pairs import Pairs, PairSource, read_pairs
 from polyhead.data.tokenizers import END_ID, Explanation
-from polyhead.decoding.choices import options_for
 from polyhead.decoding.ensemble import Ensemble
 from polyhead.decoding.sampling import check_seed
 from polyhead.decoding.search import Hypothesis
@@ -30,6 +29,7 @@ from polyhead.inspection.translation import translation_attention
 from polyhead.runs.card import keep_scores
 from polyhead.runs.folder import Run
 from polyhead.tasks.translation import Task
+from polyhead.use.options import options_for
 from polyhead.use.shared import check_texts, export_run, no_such_method, rival
 
 if TYPE_CHECKING:

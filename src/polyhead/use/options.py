@@ -52,7 +52,7 @@ def options_for(
     return Options(**values)
 
 
-def shown(name: str) -> str:
+def _shown(name: str) -> str:
     """An option's name on the command line."""
     return "--" + name.replace("_", "-")
 
@@ -76,7 +76,7 @@ def _check_values(given: dict[str, Any]) -> None:
 
 def _check_together(given: dict[str, Any]) -> None:
     sampled = bool(given.get("sample"))
-    if not sampled and (idle := [shown(key) for key in OF_SAMPLING if key in given]):
+    if not sampled and (idle := [_shown(key) for key in OF_SAMPLING if key in given]):
         raise UsageError(
             f"{', '.join(idle)}: about --sample, which is not given (in Python: sample=True)"
         )
