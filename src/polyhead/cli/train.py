@@ -41,7 +41,7 @@ def train(
             raise UsageError("--resume goes on in the same folder; --out does not go with it")
         with stop_at_once(lambda: f"{resume} is as it was"):
             from polyhead.training.processes import joined
-            from polyhead.training.start import resume as go_on
+            from polyhead.training.resume import resume as go_on
 
             with joined() as processes:
                 go_on(resume, given, processes)

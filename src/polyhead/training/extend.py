@@ -9,8 +9,8 @@ from polyhead.recipe.reading import load_recipe
 from polyhead.runs.folder import Run
 from polyhead.training.processes import ALONE, Processes
 from polyhead.training.progress import say
+from polyhead.training.resume import check_same, go_on, going_on, newest, until
 from polyhead.training.schedule import factor
-from polyhead.training.start import check_same, go_on, going_on, newest, until
 
 
 def extend(path: Path, steps: int, processes: Processes = ALONE) -> Run:
