@@ -248,6 +248,24 @@ def _processor() -> tuple[str, set[str]]:
     return facts.get("model name", platform.processor()), set(facts.get("flags", "").split())
 
 
+def call(*arguments: str) -> None:
+    """Polyhead's command line, in this process; raises SystemExit where it fails."""
+    from polyhead.cli.main import main
+
+    try:
+        main(list(arguments))
+    except SystemExit as end:
+        if end.code:
+            raise
+
+
+def write_here(path: Path, content: Mapping[str, object]) -> None:
+    """Write results that were found in this process, with what its machine is."""
+    import torch
+
+    write_json(path, {"machine": machine(torch.get_num_threads()), **content})
+
+
 def write_json(path: Path, content: Mapping[str, object]) -> None:
     """Write the results; the folder is made."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -17,9 +17,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+from benchmarks.common import call, write_here
 from benchmarks.multi30k import tokenised_bleu
 from polyhead import api
-from polyhead.cli.main import main as polyhead
 
 RNN, CONV = "multi30k-en-de-rnn", "multi30k-en-de-conv"
 VARIANTS: dict[str, list[str]] = {
@@ -63,11 +63,7 @@ def main() -> None:
     command = ["compare", *models, "--tokens", str(args.tokens)]
     written = args.out / "compare.json"
     written.unlink(missing_ok=True)  # of another call: this one makes it anew
-    try:
-        polyhead([*command, "--out", str(args.out)])
-    except SystemExit as end:
-        if end.code:
-            raise
+    call(*command, "--out", str(args.out))
     if not written.is_file():
         return  # stopped; it has said how to go on
     report = json.loads(written.read_text(encoding="utf-8"))
@@ -82,8 +78,7 @@ def main() -> None:
     for text, met in kept.items():
         print(f"{'yes' if met else 'NO':<4}{text}")
     result: dict[str, Any] = {"bleu_lowercased_moses": bleu, "promises": kept, **report}
-    args.json.parent.mkdir(parents=True, exist_ok=True)
-    args.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    write_here(args.json, result)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ be next to nothing. Weights were chosen on valid; test is used here only.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import random
 from pathlib import Path
@@ -19,6 +18,7 @@ from pathlib import Path
 import sacrebleu
 from sacremoses import MosesTokenizer
 
+from benchmarks.common import write_here
 from polyhead import api
 
 RECIPE = Path(__file__).parent.parent / "recipes" / "multi30k-en-de-lowercase.yaml"
@@ -67,8 +67,7 @@ def main() -> None:
         "weights": f"{info['weights']}, step {info['weights_step']} of {info['step']}",
         "choices": info["choices"],
     }
-    args.json.parent.mkdir(parents=True, exist_ok=True)
-    args.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    write_here(args.json, result)
     for name, value in result.items():
         print(f"{name:<26}{value:.2f}" if isinstance(value, float) else f"{name:<26}{value}")
 

@@ -26,6 +26,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from benchmarks.common import write_here
 from polyhead import api
 from polyhead.tasks.language_modeling import windows_of
 
@@ -142,7 +143,7 @@ def main() -> None:
         }
     print(json.dumps(result, indent=2))
     if options.json:
-        options.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+        write_here(options.json, result)
 
 
 if __name__ == "__main__":

@@ -20,8 +20,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from benchmarks.common import call, write_here
 from polyhead import api
-from polyhead.cli.main import main as polyhead
 
 STRENGTHS = (0.3, 1.0, 3.0, 10.0)
 TUNED = "training.optimizer.lr=0.0002"
@@ -72,15 +72,6 @@ def complete(run: Path) -> bool:
     return bool(json.loads((run / "run.json").read_text(encoding="utf-8"))["complete"])
 
 
-def call(*arguments: str) -> None:
-    """The command line, here; raises SystemExit where it fails."""
-    try:
-        polyhead(list(arguments))
-    except SystemExit as end:
-        if end.code:
-            raise
-
-
 def scored(run: Path) -> dict[str, Any]:
     """Accuracy on valid and test, parameters, and the minutes of training."""
     user = api.load(run)
@@ -119,9 +110,8 @@ def main() -> None:
     }
     for text, met in kept.items():
         print(f"{'yes' if met else 'NO':<4}{text}")
-    args.json.parent.mkdir(parents=True, exist_ok=True)
     result = {"systems": found, "gain of pre-training": gain, "promises": kept}
-    args.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    write_here(args.json, result)
 
 
 if __name__ == "__main__":
