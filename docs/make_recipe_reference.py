@@ -33,8 +33,7 @@ up to date. [tutorial.md](tutorial.md) explains a whole recipe line by line.
 - `key=value` after the recipe on the command line changes a key for one run. Keys are dotted paths
   (`training.max_steps=100`), positions in lists are numbers (`data.train.0.weight=2`), values are
   YAML (`training.clip=null`).
-- Paths are relative to the recipe's file, those on the command line to the working directory. `~`
-  and `${VARIABLE}` are expanded.
+- Paths are relative to the recipe's file. `~` and `${VARIABLE}` are expanded.
 - `task: translation` takes models of kind `transformer`, `rnn_seq2seq` and `conv_seq2seq`,
   `language_modeling` takes `gpt`, `masked_lm` takes `bert`, and the tasks about labelled texts take
   `gpt` or `bert`.

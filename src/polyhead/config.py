@@ -41,13 +41,7 @@ def _resolve(value: str, info: ValidationInfo) -> str:
     return str((folder / path).resolve())
 
 
-class Typed(str):
-    """A text from a command line: as a path it starts from the working directory."""
-
-
 def _as_text(value: Any) -> Any:
-    if isinstance(value, Typed) and not value.startswith(("~", "$")):
-        return str(Path.cwd() / value)
     return os.fspath(value) if isinstance(value, os.PathLike) else value
 
 

@@ -59,20 +59,6 @@ def test_data_files_may_be_paths(tmp_path: Path) -> None:
     assert text.train[0].file == str((tmp_path / "a.txt").resolve())
 
 
-def test_paths_start_from_the_recipe_and_typed_ones_from_where_one_is(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    here, there = tmp_path / "here", tmp_path / "there"
-    for folder in (here, there):
-        folder.mkdir()
-    monkeypatch.chdir(here)
-    typed = ["data.train.source=b.ko", "data.test={source: ../c.ko, target: ~/c.en}"]
-    data: Any = load_recipe(put(there, raw()), typed).data
-    assert (data.train[0].source, data.train[0].target) == (f"{here}/b.ko", f"{there}/a.en")
-    assert data.test[0].source == str(tmp_path / "c.ko")
-    assert data.test[0].target == str(Path("~/c.en").expanduser())
-
-
 # --- what is wrong
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from polyhead import registry
-from polyhead.config import DataSection, Family, ModelSection, Recipe, Section, Typed
+from polyhead.config import DataSection, Family, ModelSection, Recipe, Section
 from polyhead.errors import RecipeError, UsageError
 from polyhead.recipe import text as recipe_text
 from polyhead.recipe.faults import problems_of
@@ -22,12 +22,13 @@ def load_recipe(
     source: str | Path | Mapping[str, Any],
     overrides: list[str] | None = None,
     *,
+    folder: Path | None = None,
     imported: bool = False,
 ) -> Recipe:
     """Read a recipe (a path, a shipped name or a mapping), apply `key=value` overrides, check it.
 
-    Relative paths start from the recipe's folder, those of overrides from the working directory.
-    The recipe of a run that was `imported` names no data. Raises RecipeError with every problem.
+    Relative paths start from `folder` (default: the recipe's own). The recipe of a run that was
+    `imported` names no data. Raises RecipeError with every problem found.
     """
     if isinstance(source, Mapping):
         raw, home, where = deepcopy(dict(source)), Path(), "recipe"
@@ -36,7 +37,7 @@ def load_recipe(
         raw, home, where = _read_yaml(path), path.parent, str(path)
     for text in overrides or []:
         _override(raw, text)
-    context = {"folder": home.resolve(), "imported": imported}
+    context = {"folder": (folder or home).resolve(), "imported": imported}
     return _check(raw, context, where)
 
 
@@ -96,7 +97,7 @@ def _override(raw: dict[str, Any], text: str) -> None:
                 place[part] = {}
             place = place[part]
     try:
-        parsed = _typed(recipe_text.parse(value)) if value else None
+        parsed = recipe_text.parse(value) if value else None
     except ValueError as error:
         raise UsageError(f"{text!r}: {error}; perhaps the value needs quotes") from None
     place = _only(place, last)
@@ -104,15 +105,6 @@ def _override(raw: dict[str, Any], text: str) -> None:
         place[_index(last, place, key)] = parsed
     else:
         place[last] = parsed
-
-
-def _typed(value: Any) -> Any:
-    """A value with its texts marked as typed."""
-    if isinstance(value, dict):
-        return {key: _typed(one) for key, one in value.items()}
-    if isinstance(value, list):
-        return [_typed(one) for one in value]
-    return Typed(value) if isinstance(value, str) else value
 
 
 def _only(place: Any, part: str) -> Any:

@@ -37,7 +37,7 @@ def resume(path: Path, overrides: list[str], processes: Processes = ALONE) -> Ru
         saved = load_recipe(stored.values["recipe"])
         if extensions := run.info.get("extended"):
             saved = until(saved, extensions[-1]["to_step"])
-        wanted = load_recipe(path / "recipe.yaml", overrides)
+        wanted = load_recipe(path / "recipe.yaml", overrides, folder=Path())
         check_same(path, saved, wanted)
         if run.info.get("complete"):
             raise RunError(
