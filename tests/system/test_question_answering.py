@@ -77,7 +77,7 @@ def test_answers_that_no_row_can_hold_are_told_and_not_learned(tmp_path: Path) -
 
 def test_a_row_without_room_for_a_context_is_told_before_data_is_read(tmp_path: Path) -> None:
     recipe = long_contexts(tmp_path, max_steps=1)
-    needed = "question_answering needs rows of at least 7 tokens, those around the texts included"
+    needed = "rows of at least 7 tokens are needed, those around the texts included"
     good = (tmp_path / "train.json").read_text(encoding="utf-8")
     (tmp_path / "train.json").write_text("no JSON", encoding="utf-8")
     for key, value in (("model", 4), ("model", 6), ("data", 5)):
