@@ -456,9 +456,12 @@ def test_a_checkpoint_half_written_under_its_temporary_name_is_nothing(tmp_path:
     half = tmp_path / "checkpoints" / ".step-00000020.77.tmp"
     half.mkdir()
     (half / "model.safetensors").write_bytes(b"half")
+    aside = half.with_name(".step-00000010.77.old")
+    aside.mkdir()
     assert newest(checkpoints)[0].step == 10
     checkpoints.save(checkpoint(30))
     assert not half.exists()
+    assert not aside.exists()
 
 
 def test_without_a_usable_checkpoint_that_is_told(tmp_path: Path) -> None:

@@ -102,7 +102,7 @@ class Checkpoints:
         return sorted(self.folder.glob(f"weights-{'[0-9]' * 8}"), reverse=True)
 
     def _prune(self) -> None:
-        for leftover in self.folder.glob(".step-*.tmp"):
+        for leftover in self.folder.glob(".step-*"):  # .tmp or .old
             shutil.rmtree(leftover)
         spare = self.average_last - 1  # weights to average with, also from the oldest whole one on
         left = self._left()
