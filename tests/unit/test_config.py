@@ -258,6 +258,14 @@ def test_a_misspelt_kind_has_a_nearest_name(kind: str) -> None:
     assert found.endswith(f"did you mean {near!r}?")
 
 
+def test_a_run_to_start_from_that_cannot_be_named_is_told_with_the_rest(tmp_path: Path) -> None:
+    for place, why in (("${NO_SUCH_VARIABLE}/run", "NO_SUCH_VARIABLE"), (3, "found 3")):
+        found = problems(raw(model={"from": place}, seeed=1))
+        assert any(one.startswith("model.from: ") and why in one for one in found), found
+        assert any("seeed" in one for one in found)
+    assert problems(raw(model={"from": str(tmp_path)})) == ["model.kind: missing"]
+
+
 @pytest.mark.parametrize("key", ["name", "task", "model", "training"])
 def test_a_missing_section_is_told(key: str) -> None:
     recipe = raw()

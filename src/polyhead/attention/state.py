@@ -64,8 +64,14 @@ class KeyValueCache:
         return KeyValueCache(keys, values, end)
 
     def _grown(self, old: Tensor, room: int) -> Tensor:
-        new = old.new_zeros(*old.shape[:2], room, old.shape[3])
+        new = self._buffer(old, len(old), room)
         new.narrow(2, 0, self.length).copy_(old.narrow(2, 0, self.length))
+        return new
+
+    def _buffer(self, like: Tensor, rows: int, room: int) -> Tensor:
+        """A buffer of `room` slots whose first `length` ones are yet to be written."""
+        new = like.new_empty(rows, like.shape[1], room, like.shape[3])
+        new.narrow(2, self.length, room - self.length).zero_()
         return new
 
     def filled(self) -> tuple[Tensor, Tensor]:
@@ -76,7 +82,7 @@ class KeyValueCache:
         """The cache of these rows, in this order, repeats allowed; only filled slots are copied."""
         buffers = []
         for old in (self.keys, self.values):
-            new = old.new_zeros(len(rows), *old.shape[1:])
+            new = self._buffer(old, len(rows), old.shape[2])
             filled = old.narrow(2, 0, self.length)
             torch.index_select(filled, 0, rows, out=new.narrow(2, 0, self.length))
             buffers.append(new)

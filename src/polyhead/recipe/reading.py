@@ -125,7 +125,7 @@ def _check(raw: dict[str, Any], context: dict[str, Any], where: str) -> Recipe:
     raw = dict(raw)
     right: dict[str, Any] = {}  # what is right of sections with faults
     if "model" in raw:
-        raw["model"] = _of_its_kind(raw["model"], context)
+        raw["model"], problems = _of_its_kind(raw["model"], context)
     kind, task = _kind(raw.get("model")), raw.get("task")
     for key, room, schema, name in (
         ("model", "models", "Config", kind),
@@ -133,7 +133,7 @@ def _check(raw: dict[str, Any], context: dict[str, Any], where: str) -> Recipe:
     ):
         if name is None:
             if isinstance(raw.get(key), dict):  # else the outer schema says that it is missing
-                problems += ["model.kind: missing"] if key == "model" else []
+                problems += ["model.kind: missing"] if key == "model" and not problems else []
                 raw[key] = Section()
             continue
         try:
@@ -184,14 +184,18 @@ def _family(kind: str) -> Family:
     return family
 
 
-def _of_its_kind(model: Any, context: dict[str, Any]) -> Any:
-    """A model that says only which run it starts from is of that run's kind."""
-    if not isinstance(model, dict) or "kind" in model or not isinstance(model.get("from"), str):
-        return model
-    run = ModelSection.model_validate({"from": model["from"]}, context=context).from_
+def _of_its_kind(model: Any, context: dict[str, Any]) -> tuple[Any, list[str]]:
+    """A model that says only which run it starts from is of its kind; and what is wrong."""
+    if not isinstance(model, dict) or "kind" in model or model.get("from") is None:
+        return model, []
+    given = {"from": model["from"]}
+    try:
+        run = ModelSection.model_validate(given, context=context).from_
+    except ValidationError as error:
+        return model, list(problems_of(error, ModelSection, "model", given))
     path = Path(str(run)) / "recipe.yaml"
     kind = _kind(_read_yaml(path).get("model")) if path.is_file() else None
-    return model if kind is None else {"kind": kind, **model}
+    return (model if kind is None else {"kind": kind, **model}), []
 
 
 def _kind(model: Any) -> str | None:

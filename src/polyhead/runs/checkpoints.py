@@ -107,8 +107,9 @@ class Checkpoints:
         spare = self.average_last - 1  # weights to average with, also from the oldest whole one on
         left = self._left()
         for path in (*self._all()[self.keep :], *left):
-            spare -= _validated(path)
-            if not _validated(path) or spare < 0:
+            validated = _validated(path)
+            spare -= validated
+            if not validated or spare < 0:
                 shutil.rmtree(path)
             elif path not in left:
                 _leave_weights(path)

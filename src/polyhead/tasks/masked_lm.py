@@ -143,16 +143,19 @@ class MaskedLanguageModeling:
     def masking(self) -> Masking:
         """How tokens are masked."""
         tokenizer = self.tokenizer
-        special = {tokenizer.end_id, tokenizer.pad_id, *tokenizer.never}
         return Masking(
             begin=tokenizer.begin_id,
             end=tokenizer.end_id,
             mask=tokenizer.mask_id,
-            ordinary=np.setdiff1d(np.arange(tokenizer.size), sorted(special)),
+            ordinary=np.setdiff1d(np.arange(tokenizer.size), self._special()),
             begins_word=tokenizer.begins_word(),
             rate=self.data.mask_rate,
             whole_words=self.data.whole_words,
         )
+
+    def _special(self) -> list[int]:
+        """Tokens that no text has, its end among them."""
+        return sorted({self.tokenizer.end_id, self.tokenizer.pad_id, *self.tokenizer.never})
 
     def training_corpus(self, read: Documents, say: Say) -> Corpus:
         """The rows to train on."""
@@ -254,7 +257,7 @@ class MaskedLanguageModeling:
         row = [self.tokenizer.begin_id, *rows, self.tokenizer.end_id]
         inputs = torch.tensor([row], device=device_of(model))
         logits = model.head(model(inputs)[inputs == self.tokenizer.mask_id]).float()  # type: ignore[operator]
-        barred = sorted({*self.tokenizer.never, self.tokenizer.end_id})
+        barred = self._special()
         logits[:, barred] = float("-inf")
         possible = logits.shape[-1] - len(barred)
         values, ids = torch.softmax(logits, dim=-1).topk(min(top, possible), dim=-1)
