@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from polyhead.attention.masks import Allowed
@@ -113,10 +114,15 @@ class Memory:
         keys, values = (x.index_select(0, rows) for x in (self.keys, self.values))
         return Memory(keys, values, allowed)
 
-    def as_read(self, like: Tensor) -> Memory:
-        """The same, laid out as a decoding step's products read it, of the dtype of `like`."""
-        keys, values = (x.to(like.dtype).contiguous() for x in (self.keys, self.values))
-        return Memory(keys, values, self.allowed)
+    def as_read(self, like: Tensor, allowed: Allowed) -> Memory:
+        """The same, laid out as a decoding step's products read it, of the dtype of `like`.
+
+        `allowed` tells of the same keys and the empty slots that are to follow them.
+        """
+        room = allowed.k_positions.shape[1] - self.keys.shape[2]
+        parts = (F.pad(x.to(like.dtype), (0, 0, 0, room)) for x in (self.keys, self.values))
+        keys, values = (x.contiguous() for x in parts)
+        return Memory(keys, values, allowed)
 
 
 def select_parts(

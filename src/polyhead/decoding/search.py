@@ -153,13 +153,12 @@ def _continuations(log_p: Tensor, totals: Tensor, beam: int) -> tuple[Tensor, Te
     """A sentence's best 2n continuations: log_p [b*r,V] of rows that stand at totals [b,r].
 
     Their log-probabilities, the rows they continue and the tokens they add, [b,2n] each. Of 2n at
-    most n end, so at least n go on; one row gives at most n that go on and one that ends.
+    most n end, so at least n go on. log_p is used up.
     """
-    each = min(beam + 1, log_p.shape[-1])
-    values, columns = top(log_p, each)
-    candidates = (values.view(*totals.shape, each) + totals[:, :, None]).flatten(1)
-    best, places = candidates.topk(min(2 * beam, candidates.shape[1]), dim=1)
-    return best, places // each, columns.view(len(totals), -1).gather(1, places)
+    vocab = log_p.shape[-1]
+    candidates = log_p.view(*totals.shape, vocab).add_(totals[:, :, None]).flatten(1)
+    best, places = top(candidates, min(2 * beam, candidates.shape[1]))
+    return best, places // vocab, places % vocab
 
 
 def _grown(tokens: Tensor, parents: Tensor, chosen: Tensor) -> Tensor:

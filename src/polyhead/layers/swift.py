@@ -246,7 +246,7 @@ def _script(decoder: SwiftDecoder) -> Swift:
     with warnings.catch_warnings():
         # torch asks for torch.compile instead, which needs a C++ compiler on the user's machine.
         warnings.simplefilter("ignore", DeprecationWarning)
-        script = torch.jit.script(decoder)
+        script = torch.jit.freeze(torch.jit.script(decoder), optimize_numerics=False)
 
     def step(*inputs: object) -> Tensor:
         # As written: torch would otherwise rewrite the step for every new shape, in 0.1 seconds.

@@ -134,19 +134,22 @@ class State:
 
         positions default to the next ones; -1 marks empty slots.
         """
-        before, following = self.positions, self.next_positions
+        before, following, past = self.positions, self.next_positions, self.past
         full = self.full and positions is None
         if positions is None:
-            positions = following[:, None] + torch.arange(length, device=following.device)
-        elif len(before) < self.sentences:
-            before, following = before.expand(self.sentences, -1), following.expand(rows)
+            positions = following[:, None]
+            if length > 1:
+                positions = positions + torch.arange(length, device=following.device)
+            following = following + length
+        else:
+            if len(before) < self.sentences:
+                before, following = before.expand(self.sentences, -1), following.expand(rows)
+            following = torch.maximum(following, positions.amax(dim=1) + 1)
         each = rows // self.sentences
-        past = self.past
         if past is not None:
             own = torch.eye(each, dtype=torch.bool, device=past.device)
             own = own.repeat_interleave(length, dim=1).repeat(self.sentences, 1)
             past = torch.cat([past, own], dim=1)
-        following = torch.maximum(following, positions.amax(dim=1) + 1)
         slots = positions.repeat(1, each) if len(positions) < rows else positions
         positions = torch.cat([before, slots.view(len(before), -1)], dim=1)
         return replace(self, positions=positions, next_positions=following, past=past, full=full)
@@ -227,15 +230,14 @@ class Transformer(nn.Module, Quick):
             self.swift = self._scripted()
         blocks = cast("list[DecoderBlock]", self.decoder)
         like = self.source_embedding.weight
-        if self.quick:
-            room = whole_vectors(source.shape[1], self.head_width) - source.shape[1]
-            source, positions = F.pad(source, (0, room)), F.pad(positions, (0, room), value=EMPTY)
         parts = []
         for start, end, filled in alike(positions, TOGETHER if source.is_cpu else source.numel()):
-            width = whole_vectors(filled, self.head_width) if self.quick else filled
-            own = positions[start:end, :width]
-            encoded = self.encode(source[start:end, :width], own, Packing.of(own))
-            parts.append(tuple(block.cross.remember(encoded).as_read(like) for block in blocks))
+            own = positions[start:end, :filled]
+            encoded = self.encode(source[start:end, :filled], own, Packing.of(own))
+            slots = whole_vectors(filled, self.head_width) if self.quick else filled
+            seen = Allowed.keys(F.pad(own, (0, slots - filled), value=EMPTY))
+            memories = (block.cross.remember(encoded) for block in blocks)
+            parts.append(tuple(memory.as_read(like, seen) for memory in memories))
         return State(
             caches=tuple(block.attention.empty_cache(len(source), like) for block in blocks),
             memory=tuple(parts),
