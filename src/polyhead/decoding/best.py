@@ -21,7 +21,7 @@ def top(x: Tensor, k: int) -> tuple[Tensor, Tensor]:
         return x.topk(k, dim=1)
     whole = x[:, : blocks * BLOCK].unflatten(1, (blocks, BLOCK))
     chosen = whole.amax(dim=2).topk(k, dim=1, sorted=False).indices
-    searched = whole[torch.arange(rows, device=x.device)[:, None], chosen].flatten(1)
+    searched = whole.gather(1, chosen[:, :, None].expand(-1, -1, BLOCK)).flatten(1)
     if blocks * BLOCK < columns:
         searched = torch.cat([searched, x[:, blocks * BLOCK :]], dim=1)
         chosen = torch.cat([chosen, chosen.new_full((rows, 1), blocks)], dim=1)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any, ClassVar, Literal, cast
 
 import torch
@@ -147,9 +148,7 @@ class State:
             following = torch.maximum(following, positions.amax(dim=1) + 1)
         each = rows // self.sentences
         if past is not None:
-            own = torch.eye(each, dtype=torch.bool, device=past.device)
-            own = own.repeat_interleave(length, dim=1).repeat(self.sentences, 1)
-            past = torch.cat([past, own], dim=1)
+            past = torch.cat([past, _own(each, length, self.sentences, past.device)], dim=1)
         slots = positions.repeat(1, each) if len(positions) < rows else positions
         positions = torch.cat([before, slots.view(len(before), -1)], dim=1)
         return replace(self, positions=positions, next_positions=following, past=past, full=full)
@@ -165,6 +164,16 @@ class State:
         own = self.past.view(self.sentences, -1, 1, self.past.shape[1])
         own = own.expand(-1, -1, queries // own.shape[1], -1).flatten(1, 2)
         return Allowed(allowed.matrix & own[:, None], q_positions, self.positions)
+
+
+@lru_cache(maxsize=8)
+def _own(each: int, length: int, sentences: int, device: torch.device) -> Tensor:
+    """Which of the slots that a sentence's rows add are a row's own: [each*sentences,each*length].
+
+    It is only read: the same one serves every step.
+    """
+    own = torch.eye(each, dtype=torch.bool, device=device)
+    return own.repeat_interleave(length, dim=1).repeat(sentences, 1)
 
 
 class Transformer(nn.Module, Quick):
