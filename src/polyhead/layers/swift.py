@@ -208,14 +208,14 @@ class SwiftDecoder(nn.Module):
         of neighbouring sentences; memory_biases: one for each of these.
         """
         keys = caches[0][0]
-        barred = torch.full((1, 1, 1, slots), float("-inf"), dtype=keys.dtype, device=keys.device)
+        rows, each = (1, 1) if past is None else (keys.size(0), tokens.size(0) // keys.size(0))
+        shape = (rows, 1, each, slots)
+        bias = torch.full(shape, float("-inf"), dtype=keys.dtype, device=keys.device)
         if past is None:
-            bias = barred
             bias.narrow(3, 0, length + tokens.size(0) // keys.size(0)).zero_()
         else:
-            allowed = past.view(keys.size(0), 1, -1, past.size(1))
-            bias = barred.repeat(allowed.size(0), 1, allowed.size(2), 1)
-            bias.narrow(3, 0, past.size(1)).masked_fill_(allowed, 0.0)
+            filled = past.size(1)
+            bias.narrow(3, 0, filled).masked_fill_(past.view(rows, 1, each, filled), 0.0)
         x = self.input(tokens, positions)
         for i, block in enumerate(self.blocks):
             x = block(x, caches[i], memories[i], length, bias, memory_biases)
