@@ -203,6 +203,33 @@ def test_a_lower_nll_or_a_higher_score_is_better(
     assert course.waited == len(values) - 1 - last
 
 
+def losses(hard_every: int | None) -> list[float]:
+    """3,000 batches' nll about 1.3; every so many, one of the hard corpus has 2.7."""
+    noise = np.random.default_rng(1).normal(0, 0.1, 3000)
+    hard = np.arange(3000) % (hard_every or 10_000) == 7
+    return list(np.where(hard, 2.7, 1.3) + noise)
+
+
+@pytest.mark.parametrize("hard_every", [None, 40])
+def test_a_jump_is_told_but_not_the_corpus_that_is_harder(hard_every: int | None) -> None:
+    course, told = Course(), []
+    nlls = losses(hard_every)
+    nlls[2000] = 6.5
+    for course.step, nll in enumerate(nlls, 1):
+        times = course.jumped(nll)
+        if times is not None:
+            told.append((course.step, times))
+    assert len(told) <= 3  # while a hard corpus is not known yet, it may be told
+    step, times = told[-1]
+    assert (step, round(times)) == (2001, 5)
+
+
+def test_a_loss_of_nothing_is_no_jump() -> None:
+    course = Course()
+    for course.step in range(1, 300):
+        assert course.jumped(0.0) is None
+
+
 def test_a_course_survives_json() -> None:
     course = Course(step=7, epoch=1, batch=3, batches_in_epoch=9, seconds=0.1, usual_nll=1 / 3)
     assert Course(**json.loads(json.dumps(course.as_dict()))) == course

@@ -8,6 +8,11 @@ from typing import Any
 
 from polyhead.config import TrainingConfig
 
+USUAL_OVER = 100  # steps over which the usual loss is averaged
+JUMP = 2.0  # a loss this many times the usual one is a jump
+BEYOND = 1.5  # if it is this many times as far above it as the hardest batch of late, too
+LATE = 1000  # steps over which the hardest batch is forgotten
+
 
 @dataclass
 class Course:
@@ -18,7 +23,8 @@ class Course:
     batch: int = 0
     batches_in_epoch: int = 1
     seconds: float = 0.0
-    usual_nll: float | None = None  # a running mean, to notice a spike against
+    usual_nll: float | None = None  # a running mean, to measure a jump by,
+    usual_excess: float = 0.0  # and how far above it the hardest of late was
     best: float | None = None
     best_step: int = 0
     waited: int = 0  # validations since the best one
@@ -40,6 +46,20 @@ class Course:
         """Add a step's sums."""
         self.loss, self.nll, self.tokens = self.loss + loss, self.nll + nll, self.tokens + tokens
         self.all_tokens += tokens
+
+    def jumped(self, nll: float) -> float | None:
+        """How many times the usual nll this step's is, where that is a jump; else None.
+
+        A jump is far above the mean and above the hardest batch of late: corpora that are hard to
+        different degrees give batches of twice the mean every few steps.
+        """
+        usual = nll if self.usual_nll is None else self.usual_nll
+        limit = max(JUMP * usual, usual + BEYOND * self.usual_excess)
+        self.usual_nll = usual + (nll - usual) / max(1, min(self.step, USUAL_OVER))
+        if self.step <= USUAL_OVER:
+            return None
+        self.usual_excess = max(nll - usual, (1 - 1 / LATE) * self.usual_excess)
+        return nll / usual if nll > limit > 0 else None
 
     def line(self, lr: float, speed: float) -> dict[str, Any]:
         """The journal's line about the steps since the one before; sums begin anew."""

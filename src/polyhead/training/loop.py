@@ -32,9 +32,6 @@ from polyhead.training.schedule import factor
 from polyhead.training.signals import StopWish, stop_wish
 from polyhead.training.utilisation import Meter
 
-SPIKE = 2.0  # a loss this many times the usual one is named
-USUAL_OVER = 100  # steps over which the usual loss is averaged
-
 
 class Objective(nn.Module):
     """A task's loss as one module: what spreads training over processes sees every weight's use."""
@@ -211,14 +208,12 @@ class Trainer:
                 "training.optimizer.lr or lengthen its warm-up in a new run (resuming would come "
                 "to the same step again)."
             )
-        usual = course.usual_nll
-        if usual is not None and course.step > USUAL_OVER and nll > SPIKE * usual:
+        times = course.jumped(nll)
+        if times is not None:
             say(
-                f"step {course.step}: nll {nll:.3f} is {nll / usual:.1f} times the usual "
-                f"{usual:.3f}. The batch: {self._name(batches)}"
+                f"step {course.step}: nll {nll:.3f} is {times:.1f} times the usual "
+                f"{nll / times:.3f}. The batch: {self._name(batches)}"
             )
-        keep = 1 - 1 / min(course.step, USUAL_OVER)
-        course.usual_nll = nll if usual is None else keep * usual + (1 - keep) * nll
 
     def _too_large(self, batches: Plan) -> str:
         largest = self.train_corpus.batch(max(batches, key=self.train_corpus.slots))
