@@ -27,7 +27,7 @@ class OursDecoding:
         model = build(shape).eval()
         self.model = model if precision == "fp32" else pack(model, precision)  # type: ignore[arg-type]
         if precision != "bf16":
-            self.model.quicken(exact=precision == "int8")
+            self.model.quicken()
         self.vocabulary = Vocabulary(size - 1, END, (END, size - 1))
         return {"torch": torch.__version__, "threads": threads}
 

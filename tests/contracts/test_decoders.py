@@ -266,6 +266,34 @@ def test_a_padded_prompt_equals_the_prompt_alone(
 
 
 @every_model
+@torch.inference_mode()
+def test_in_int8_it_does_not_matter_what_stands_beside_a_prompt(
+    kind: str, keys: dict[str, Any]
+) -> None:
+    """Neither in one go nor step by step: no last bit is rounded to another number."""
+    model = pack(awake(kind, {**keys, "max_length": 64}), "int8")
+    lengths = [3, 40, 5, 12, 17, 1, 24, 9]
+    prompts, more = some_ids(len(lengths), 40), some_ids(len(lengths), 20, seed=9)
+
+    def steps(rows: slice, width: int) -> Tensor:
+        filled = torch.tensor(lengths[rows])[:, None]
+        places = torch.arange(width).expand(len(filled), width)
+        positions = torch.where(places < filled, places, EMPTY)
+        state = model.begin(len(filled))  # type: ignore[operator]
+        logits, state = model.step(prompts[rows, :width], state, positions)  # type: ignore[operator]
+        found = list(logits[torch.arange(len(filled)), filled[:, 0] - 1][:, None])
+        for tokens in more[rows].split(1, dim=1):
+            logits, state = model.step(tokens, state)  # type: ignore[operator]
+            found = [torch.cat(pair) for pair in zip(found, logits, strict=True)]
+        return torch.stack(found)
+
+    together = steps(slice(None), 40)
+    for row, length in enumerate(lengths):
+        (alone,) = steps(slice(row, row + 1), length)
+        torch.testing.assert_close(alone, together[row], atol=1e-5, rtol=1e-5)
+
+
+@every_model
 @torch.no_grad()
 def test_a_state_selected_before_a_step_is_not_touched_by_it(
     kind: str, keys: dict[str, Any]

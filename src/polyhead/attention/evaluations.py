@@ -4,14 +4,14 @@
 on a CPU: training on short keys in bf16 (the fused kernel's backward), and a decoding step of many
 rows (the fused kernel takes one row and head at a time). Rows that stand at 0, 1, 2, … have two
 more: `windows` for local attention, `skewed` for a relative bias. When a tap listens, the plain
-definition runs for that layer alone and the weights are heard.
+definition runs for that layer alone and the weights are heard. What attends is an `Attending`.
 """
 
 from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from polyhead.attention import core, skewed, tap, windows
 from polyhead.attention.biases import Relative
@@ -29,6 +29,28 @@ def use_explicit_below(keys: int) -> None:
     """Train by explicit products below this many keys (a machine's choice; 0: never)."""
     global _explicit_below  # noqa: PLW0603 - one machine, one choice, made at start
     _explicit_below = keys
+
+
+class Attending(nn.Module):
+    """A module that attends: in `products`, or in the dtype that it is given."""
+
+    products: torch.dtype | None = None
+
+    def attend(
+        self,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        allowed: Allowed,
+        *,
+        scale: float,
+        relative: Relative | None = None,
+        name: str = "",
+    ) -> Tensor:
+        """`attend`, below: values [B,H,Q,D], of q's dtype."""
+        own = q.dtype
+        q, k, v = (x.to(self.products or own) for x in (q, k, v))
+        return attend(q, k, v, allowed, scale=scale, relative=relative, name=name).to(own)
 
 
 def attend(

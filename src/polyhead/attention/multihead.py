@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from polyhead.attention.biases import Relative
-from polyhead.attention.evaluations import attend
+from polyhead.attention.evaluations import Attending
 from polyhead.attention.masks import Allowed
 from polyhead.attention.packing import Packing
 from polyhead.attention.state import Encoded, KeyValueCache, Memory
@@ -38,7 +38,7 @@ def fused_projection(width: int, parts: int) -> nn.Linear:
     return linear
 
 
-class SelfAttention(nn.Module):
+class SelfAttention(Attending):
     """Attention of a sequence to itself; queries, keys and values come from one product.
 
     A step's rows may be several to a sentence of the cache (hypotheses, one after another): they
@@ -62,14 +62,13 @@ class SelfAttention(nn.Module):
         self.name = name
         self.query_key_value = fused_projection(d_model, 3)
         self.output = fused_projection(d_model, 1)
-        self.products: torch.dtype | None = None  # what `forward` attends in; None: as projected
 
     def forward(self, x: Tensor, allowed: Allowed, packing: Packing | None = None) -> Tensor:
         """x [B,T,E] -> [B,T,E], or packed [N,E] -> [N,E]."""
         projected = self.query_key_value(x)
         if packing is not None:
             projected = packing.spread(projected)
-        joined = self._attend(*self._heads(projected.to(self.products or projected.dtype)), allowed)
+        joined = self._attend(*self._heads(projected), allowed)
         return self.output(joined if packing is None else packing.pack(joined))
 
     def step(
@@ -90,14 +89,16 @@ class SelfAttention(nn.Module):
         return q, k, v
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, allowed: Allowed) -> Tensor:
-        values = attend(q, k, v, allowed, scale=self.scale, relative=self.relative, name=self.name)
+        relative, name = self.relative, self.name
+        values = self.attend(q, k, v, allowed, scale=self.scale, relative=relative, name=name)
         return join_heads(values)
 
     def empty_cache(self, rows: int, like: Tensor) -> KeyValueCache:
+        """A cache without tokens, of the dtype that `like` has."""
         return KeyValueCache.empty(rows, self.num_heads, self.head_width, like)
 
 
-class CrossAttention(nn.Module):
+class CrossAttention(Attending):
     """Attention of a sequence to another, the memory, whose keys and values are projected once.
 
     Rows may be several to a memory (beams of one sentence, one after another): they are then seen
@@ -112,24 +113,22 @@ class CrossAttention(nn.Module):
         self.query = fused_projection(d_model, 1)
         self.key_value = fused_projection(d_model, 2)
         self.output = fused_projection(d_model, 1)
-        self.products: torch.dtype | None = None  # what memories are in; None: as projected
 
     def remember(self, encoded: Encoded) -> Memory:
         """Project what was encoded into keys and values."""
         projected = self.key_value(encoded.output)
         if encoded.packing is not None:
             projected = encoded.packing.spread(projected)
-        parts = projected.to(self.products or projected.dtype).chunk(2, dim=-1)
-        k, v = (split_heads(part, self.num_heads) for part in parts)
+        k, v = (split_heads(part, self.num_heads) for part in projected.chunk(2, dim=-1))
         return Memory(k, v, encoded.allowed)
 
     def forward(self, x: Tensor, memories: Sequence[Memory]) -> Tensor:
         """x [B*n,T,E], memories of neighbouring sentences, B in all -> [B*n,T,E]."""
         counts = [memory.keys.shape[0] for memory in memories]
-        q = self.query(x).to(memories[0].keys.dtype).view(sum(counts), -1, x.shape[-1])
-        q = split_heads(q, self.num_heads)
+        q = split_heads(self.query(x).view(sum(counts), -1, x.shape[-1]), self.num_heads)
+        scale, name = self.scale, self.name
         values = [
-            join_heads(attend(part, m.keys, m.values, m.allowed, scale=self.scale, name=self.name))
+            join_heads(self.attend(part, m.keys, m.values, m.allowed, scale=scale, name=name))
             for part, m in zip(q.split(counts), memories, strict=True)
         ]
         joined = values[0] if len(values) == 1 else torch.cat(values)

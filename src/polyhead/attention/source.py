@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from polyhead.attention import core, tap
+from polyhead.attention.evaluations import Attending
 from polyhead.attention.masks import EMPTY, Allowed, Near
 from polyhead.attention.scores import Score
 from polyhead.attention.weightings import Draw, Gaussian, draw, largest, softmax
@@ -55,7 +56,7 @@ class Centre(nn.Module):
         return lengths[:, None] * share
 
 
-class SourceAttention(nn.Module):
+class SourceAttention(Attending):
     """Luong et al. 2015, section 3; Bahdanau et al. 2015; hard: Xu et al. 2015, section 4.1.
 
     Scopes: global sees all of the source; local-m the window around the query's own position (the
@@ -85,7 +86,9 @@ class SourceAttention(nn.Module):
     def remember(self, memory: Tensor, positions: Tensor) -> Source:
         """memory [B,K,E] and its positions [B,K], keys projected."""
         values = memory[:, None]
-        return Source(self.score.keys(values), values, positions)
+        keys = self.score.keys(values)
+        dtype = self.products or values.dtype
+        return Source(keys.to(dtype), values.to(dtype), positions)
 
     def forward(
         self, q: Tensor, source: Source, positions: Tensor, mean: Tensor | None = None
@@ -99,7 +102,7 @@ class SourceAttention(nn.Module):
         rows = q.reshape(sentences, -1, q.shape[-1])
         allowed = self._allowed(rows, positions.reshape(sentences, -1), source.positions)
         gain = self.gaussian if self.scope == "local-p" else None
-        q, drawn = rows[:, None], None
+        q, drawn = rows[:, None].to(source.keys.dtype), None
         if self.hard and self.training:
             chances = core.weigh(q, source.keys, allowed, score=self.score)
             drawn = draw(chances)
@@ -122,7 +125,7 @@ class SourceAttention(nn.Module):
             )
         if tap.listening(self.name):
             tap.hear(self.name, weights)
-        return values.reshape(*positions.shape, -1), drawn
+        return values.to(rows.dtype).reshape(*positions.shape, -1), drawn
 
     def _allowed(self, q: Tensor, positions: Tensor, k_positions: Tensor) -> Allowed:
         if self.scope == "global":

@@ -114,6 +114,9 @@ class Memory:
         keys, values = (x.index_select(0, rows) for x in (self.keys, self.values))
         return Memory(keys, values, allowed)
 
+    def to(self, dtype: torch.dtype) -> Memory:
+        return Memory(self.keys.to(dtype), self.values.to(dtype), self.allowed)
+
     def as_read(self, like: Tensor, allowed: Allowed) -> Memory:
         """The same, laid out as a decoding step's products read it, of the dtype of `like`.
 

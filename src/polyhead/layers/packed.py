@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from polyhead.attention.evaluations import Attending
 from polyhead.attention.source import Centre
 from polyhead.layers.embeddings import OutputHead
 from polyhead.layers.feedforward import RectifiedLinear
@@ -157,7 +158,9 @@ def pack(module: nn.Module, precision: Precision) -> nn.Module:
 
     `nn.Linear` and all its subclasses are replaced, `RectifiedLinear` with its max(0, y); only a
     `Centre`, which reads its layers' weights itself, stays. Everything else (layer norms,
-    embeddings) keeps its dtype for int8 and fp32, and is converted to bf16 with "bf16". A lone
+    embeddings) keeps its dtype for int8 and fp32, and is converted to bf16 with "bf16"; with "int8"
+    what attends does so in fp64, whose fp32 result is the same to the last bit whatever is padded
+    or stands beside it: int8 layers may round inputs that differ in it to different numbers. A lone
     linear layer is returned packed. Raises ValueError for an unknown precision.
     """
     if precision not in ("fp32", "bf16", "int8"):
@@ -171,6 +174,8 @@ def pack(module: nn.Module, precision: Precision) -> nn.Module:
             continue
         if isinstance(part, Centre):
             staying += (f"{name}.",)
+        elif isinstance(part, Attending) and precision == "int8":
+            part.products = torch.float64
         elif isinstance(part, OutputHead):
             part.packed = _packed(part, precision)
         elif isinstance(part, nn.Linear):

@@ -33,12 +33,8 @@ class Quick(ABC):
     """A model whose decoding steps can be taken faster, with the same results."""
 
     @abstractmethod
-    def quicken(self, *, exact: bool = False) -> None:
-        """Decode faster from now on: weights may no more be replaced, nor gradients asked for.
-
-        `exact`: what is decoded or scored is the same to the bit whatever stands beside it, which
-        int8 layers need: they may round inputs that differ in their last bit to different numbers.
-        """
+    def quicken(self) -> None:
+        """Decode faster from now on: weights may no more be replaced, nor gradients asked for."""
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, scale: float, bias: Tensor) -> Tensor:

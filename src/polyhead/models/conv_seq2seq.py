@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from polyhead.attention.evaluations import attend
+from polyhead.attention.evaluations import Attending
 from polyhead.attention.masks import EMPTY, Allowed
 from polyhead.attention.state import Memory, same_rows
 from polyhead.config import Family, ModelSection
@@ -134,7 +134,7 @@ class DecoderLayer(nn.Module):
         return self.convolution(), self.query(), self.context()
 
 
-class ConvSeq2Seq(nn.Module):
+class ConvSeq2Seq(Attending):
     """Encoder-decoder of convolutions; sequences are token ids [B,T] with their positions [B,T].
 
     Targets in `forward` are padded on the right.
@@ -187,7 +187,7 @@ class ConvSeq2Seq(nn.Module):
         return State(
             caches=tuple(like.new_zeros(shape) for _ in self.decoder),
             next_positions=positions.new_zeros(len(source)),
-            memory=memory,
+            memory=memory.to(self.products or like.dtype),
             length_roots=lengths.to(like.dtype).sqrt()[:, None, None],
             weights=Weights(
                 enter=self.target_enter(),
@@ -241,7 +241,8 @@ class ConvSeq2Seq(nn.Module):
         """Contexts [R,T,E] of queries [R,T,E], scaled by the root of the source's length."""
         memory = state.memory
         rows = q.reshape(len(memory.keys), -1, q.shape[-1])
-        c = attend(rows[:, None], memory.keys, memory.values, memory.allowed, scale=1.0, name=name)
+        k, v = memory.keys, memory.values
+        c = self.attend(rows[:, None], k, v, memory.allowed, scale=1.0, name=name)
         return (c[:, 0] * state.length_roots).reshape(q.shape)
 
 

@@ -8,7 +8,7 @@ projections that begin smaller the deeper the model is.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, cast
 
@@ -167,8 +167,8 @@ class GPT(nn.Module):
 
     def begin(self, rows: int) -> State:
         """The state before the first token of so many rows."""
-        like = self.embedding.weight
-        blocks = cast(Iterable[EncoderBlock], self.blocks)
+        blocks = cast(Sequence[EncoderBlock], self.blocks)
+        like = self.embedding.weight.new_empty(0, dtype=blocks[0].attention.products)
         positions = torch.empty(rows, 0, dtype=torch.long, device=like.device)
         return State(
             caches=tuple(block.attention.empty_cache(rows, like) for block in blocks),

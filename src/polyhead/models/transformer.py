@@ -18,7 +18,6 @@ from torch import Tensor, nn
 
 from polyhead.attention import tap
 from polyhead.attention.masks import EMPTY, Allowed, Causal
-from polyhead.attention.multihead import CrossAttention, SelfAttention
 from polyhead.attention.packing import Packing, alike
 from polyhead.attention.state import (
     Encoded,
@@ -277,15 +276,12 @@ class Transformer(nn.Module, Quick):
             caches.append(longer)
         return self.head(self.decoder_norm(x)), replace(after, caches=tuple(caches))
 
-    def quicken(self, *, exact: bool = False) -> None:
+    def quicken(self) -> None:
         """Take single decoding steps by `layers/swift.py` from the next `begin` on.
 
-        `exact` attends in fp64 but for these steps, whose keys are whole vectors.
+        They attend in fp32 over whole vectors of keys.
         """
         self.quick, self.swift = True, None
-        for module in self.modules():
-            if isinstance(module, SelfAttention | CrossAttention):
-                module.products = torch.float64 if exact else None
 
     def _scripted(self) -> Swift:
         decoder = SwiftDecoder(

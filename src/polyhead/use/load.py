@@ -130,5 +130,5 @@ def _in_precision(model: nn.Module, precision: Precision, device: str) -> nn.Mod
 
         model = pack(model, precision)
     if precision != "bf16" and isinstance(model, Quick):
-        model.quicken(exact=precision == "int8")
+        model.quicken()
     return model
