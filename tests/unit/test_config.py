@@ -503,14 +503,16 @@ def shipped() -> list[Path]:
 
 @pytest.mark.parametrize("path", shipped(), ids=lambda path: path.stem)
 def test_a_shipped_recipe_is_valid(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("POLYHEAD_DATA", "/data")
+    for variable in ("POLYHEAD_DATA", "TRANSLATIONS"):
+        monkeypatch.setenv(variable, "/data")
     assert isinstance(load_recipe(path), Recipe)
 
 
 def test_a_recipe_keeps_the_vocabulary_of_the_run_that_it_says_to_start_from(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("POLYHEAD_DATA", "/data")
+    for variable in ("POLYHEAD_DATA", "TRANSLATIONS"):
+        monkeypatch.setenv(variable, "/data")
     found = {}
     for path in shipped():
         header = " ".join(path.read_text(encoding="utf-8").replace("\n#", "").split())

@@ -1,0 +1,117 @@
+"""Multi30k English-German at the tiny size, taught by two teachers: see docs/finetune.md.
+
+    POLYHEAD_DATA=… python -m benchmarks.multi30k_taught     # two hours on two cores
+
+Runs that document's commands, two at a time with a thread each: the teachers, their translations of
+the training split, the model that learns from both. What is there already is not made again. The
+last run, runs/taught/student, is scored by `python -m benchmarks.multi30k --run`; here it is scored
+on valid only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from benchmarks.multi30k import tokenised_bleu
+from polyhead import api
+
+Job = Sequence[Sequence[str]]
+"""Commands of Polyhead, one after another."""
+ONE_WAY = "multi30k-en-de-lowercase"
+GENTLY = ("training.optimizer.lr=0.001", "training.schedule.warmup_steps=400")
+
+
+def train(out: Path, recipe: str, minutes: float, *more: str, origin: Path | None = None) -> Job:
+    """The training of a run; none where it is there."""
+    if (out / "model.safetensors").is_file():
+        return []
+    begin = ["train", recipe] if origin is None else ["finetune", recipe, "--from", str(origin)]
+    keys = (f"training.max_minutes={minutes:g}", "training.threads=1", "decoding.alpha=1.4")
+    return [[*begin, *keys, *more, "--out", str(out)]]
+
+
+def translate(source: Path, out: Path, *runs: Path) -> Job:
+    """A translation of a file by all these runs together; none where it is there."""
+    if out.is_file():
+        return []
+    together = ",".join(map(str, runs))
+    how = ["--beam", "5", "--precision", "int8", "--output", str(out)]
+    return [["translate", together, str(source), *how]]
+
+
+def at_once(*jobs: Job, environment: Mapping[str, str]) -> float:
+    """Run jobs beside each other, the commands of each in turn; the seconds it took."""
+    start = time.perf_counter()
+    waiting = [list(job) for job in jobs]
+    running: dict[int, subprocess.Popen[bytes]] = {}
+    while any(waiting) or running:
+        for number, job in enumerate(waiting):
+            if number in running and (code := running[number].poll()) is not None:
+                del running[number]
+                if code:
+                    for other in running.values():
+                        other.terminate()
+                    raise SystemExit(f"a command ended with {code}; see what it said above")
+            if job and number not in running:
+                command = [sys.executable, "-m", "polyhead", *job.pop(0)]
+                print("$ polyhead", *command[3:], flush=True)
+                running[number] = subprocess.Popen(command, env={**os.environ, **environment})
+        time.sleep(0.2)
+    return time.perf_counter() - start
+
+
+def main() -> None:
+    """Teach, and score on valid."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--out", type=Path, default=Path("runs/taught"))
+    parser.add_argument(
+        "--minutes",
+        type=float,
+        nargs=3,
+        default=(35, 36, 40),
+        metavar=("BOTH", "FIRST", "STUDENT"),
+        help="both ways, then the first teacher (the second has as long as both), the student",
+    )
+    args = parser.parse_args()
+    both_minutes, first_minutes, student_minutes = args.minutes
+    out: Path = args.out
+    data = Path(os.environ["POLYHEAD_DATA"]) / "multi30k_ende"
+    out.mkdir(parents=True, exist_ok=True)
+    for language in ("en", "de"):
+        text = gzip.decompress((data / f"train.{language}.gz").read_bytes())
+        (out / f"train.{language}").write_bytes(text)
+    environment = {"OMP_NUM_THREADS": "1", "TRANSLATIONS": str(out.absolute())}
+    both, first, second, student = (out / n for n in ("both-ways", "first", "second", "student"))
+    seconds = at_once(
+        [
+            *train(both, "multi30k-both-ways", both_minutes),
+            *train(first, ONE_WAY, first_minutes, *GENTLY, origin=both),
+        ],
+        train(second, ONE_WAY, both_minutes + first_minutes),
+        environment=environment,
+    )
+    seconds += at_once(
+        translate(out / "train.en", out / "forward.de", first, second),
+        translate(out / "train.de", out / "back.en", both),
+        environment=environment,
+    )
+    seconds += at_once(
+        train(student, "multi30k-taught", student_minutes, origin=first), environment=environment
+    )
+    sources = (data / "valid.en").read_text(encoding="utf-8").splitlines()
+    references = (data / "valid.de").read_text(encoding="utf-8").splitlines()
+    print(f"{seconds / 60:.0f} minutes; BLEU on valid, lowercased, Moses-tokenised:")
+    for run in (first, second, student):
+        bleu = tokenised_bleu(api.load(run).translate(sources), references)
+        print(f"{run.name:<10}{bleu:.2f}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
