@@ -83,11 +83,16 @@ def main() -> None:
     both_minutes, first_minutes, student_minutes = args.minutes
     out: Path = args.out
     data = Path(os.environ["POLYHEAD_DATA"]) / "multi30k_ende"
-    out.mkdir(parents=True, exist_ok=True)
+    # the data folder of the recipe multi30k-taught: the original beside the translations
+    translations = out / "data" / "multi30k_translations"
+    translations.mkdir(parents=True, exist_ok=True)
+    original = out / "data" / data.name
+    if not original.is_symlink():
+        original.symlink_to(data.absolute())
     for language in ("en", "de"):
         text = gzip.decompress((data / f"train.{language}.gz").read_bytes())
         (out / f"train.{language}").write_bytes(text)
-    environment = {"TRANSLATIONS": str(out.absolute())}
+    environment = {"POLYHEAD_DATA": str((out / "data").absolute())}
     both, first, second, student = (out / n for n in ("both-ways", "first", "second", "student"))
     seconds = at_once(
         [
@@ -98,8 +103,8 @@ def main() -> None:
         environment=environment,
     )
     seconds += at_once(
-        translate(out / "train.en", out / "forward.de", first, second),
-        translate(out / "train.de", out / "back.en", both),
+        translate(out / "train.en", translations / "forward.de", first, second),
+        translate(out / "train.de", translations / "back.en", both),
         environment={**environment, "OMP_NUM_THREADS": "1"},
     )
     seconds += at_once(

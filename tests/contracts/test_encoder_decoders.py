@@ -384,9 +384,10 @@ def test_in_int8_it_does_not_matter_what_stands_beside_a_sentence(
 ) -> None:
     """Neither in forced decoding nor step by step: no last bit is rounded to another number."""
     model = pack(make(kind, {**keys, "max_length": 48}, shared), "int8")
-    if not isinstance(model, Quick):
-        pytest.skip(f"{kind} computes in fp32 between its int8 layers; see decision 0006")
-    model.quicken()
+    near = {"atol": 0.02, "rtol": 0.0}  # fp32 between int8 layers: see decision 0006
+    if isinstance(model, Quick):
+        model.quicken()
+        near = {"atol": 1e-5, "rtol": 1e-4}
     lengths = [3, 40, 5, 12, 17, 1, 24, 9]
     source, target = some_ids(len(lengths), 40), some_ids(len(lengths), 30, seed=9)
     positions = positions_of(torch.tensor(lengths), 40)
@@ -413,7 +414,7 @@ def test_in_int8_it_does_not_matter_what_stands_beside_a_sentence(
         together = judge(slice(None), 40)
         for row, length in enumerate(lengths):
             (alone,) = judge(slice(row, row + 1), length)
-            torch.testing.assert_close(alone, together[row], atol=1e-5, rtol=1e-4)
+            torch.testing.assert_close(alone, together[row], **near)
 
 
 @every_model

@@ -88,7 +88,8 @@ class Additive(nn.Module):
 
     def forward(self, q: Tensor, k: Tensor) -> Tensor:
         """q [B,H,Q,D], U k [B,H,K,A] -> [B,H,Q,K]."""
-        scores: Tensor = _Tanh.apply(self.query(q), k, self.v)  # type: ignore[no-untyped-call]
+        v = self.v.to(torch.promote_types(self.v.dtype, k.dtype))  # fp64 where keys are
+        scores: Tensor = _Tanh.apply(self.query(q).to(k.dtype), k, v)  # type: ignore[no-untyped-call]
         return scores
 
 
