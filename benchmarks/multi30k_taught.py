@@ -12,11 +12,13 @@ from __future__ import annotations
 
 import argparse
 import gzip
+import json
 import os
 import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from benchmarks.multi30k import tokenised_bleu
@@ -30,9 +32,11 @@ GENTLY = ("training.optimizer.lr=0.001", "training.schedule.warmup_steps=400")
 
 
 def train(out: Path, recipe: str, minutes: float, *keys: str, origin: Path | None = None) -> Job:
-    """The training of a run; none where it is there."""
-    if (out / "model.safetensors").is_file():
-        return []
+    """The training of a run: what is left of it, if it was begun."""
+    written = out / "run.json"
+    if written.is_file():
+        complete = json.loads(written.read_text(encoding="utf-8"))["complete"]
+        return [] if complete else [["train", "--resume", str(out)]]
     begin = ["train", recipe] if origin is None else ["finetune", recipe, "--from", str(origin)]
     return [[*begin, f"training.max_minutes={minutes:g}", *keys, "--out", str(out)]]
 
@@ -48,22 +52,16 @@ def translate(source: Path, out: Path, *runs: Path) -> Job:
 
 def at_once(*jobs: Job, environment: Mapping[str, str]) -> float:
     """Run jobs beside each other, the commands of each in turn; the seconds it took."""
+
+    def run(job: Job) -> None:
+        for command in job:
+            print("$ polyhead", *command, flush=True)
+            whole = [sys.executable, "-m", "polyhead", *command]
+            subprocess.run(whole, env={**os.environ, **environment}, check=True)
+
     start = time.perf_counter()
-    waiting = [list(job) for job in jobs]
-    running: dict[int, subprocess.Popen[bytes]] = {}
-    while any(waiting) or running:
-        for number, job in enumerate(waiting):
-            if number in running and (code := running[number].poll()) is not None:
-                del running[number]
-                if code:
-                    for other in running.values():
-                        other.terminate()
-                    raise SystemExit(f"a command ended with {code}; see what it said above")
-            if job and number not in running:
-                command = [sys.executable, "-m", "polyhead", *job.pop(0)]
-                print("$ polyhead", *command[3:], flush=True)
-                running[number] = subprocess.Popen(command, env={**os.environ, **environment})
-        time.sleep(0.2)
+    with ThreadPoolExecutor(len(jobs)) as pool:
+        list(pool.map(run, jobs))
     return time.perf_counter() - start
 
 
@@ -113,9 +111,10 @@ def main() -> None:
     sources = (data / "valid.en").read_text(encoding="utf-8").splitlines()
     references = (data / "valid.de").read_text(encoding="utf-8").splitlines()
     print(f"{seconds / 60:.0f} minutes; BLEU on valid, lowercased, Moses-tokenised:")
-    for run in (first, second, student):
-        bleu = tokenised_bleu(api.load(run).translate(sources), references)
-        print(f"{run.name:<10}{bleu:.2f}", flush=True)
+    for runs in ([both], [first], [second], [first, second], [student]):
+        translator = api.load(",".join(map(str, runs)))
+        bleu = tokenised_bleu(translator.translate(sources), references)
+        print(f"{' + '.join(run.name for run in runs):<16}{bleu:.2f}", flush=True)
 
 
 if __name__ == "__main__":
